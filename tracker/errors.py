@@ -1,0 +1,147 @@
+"""Every error that tracker raises, in one tree.
+
+::
+
+    TrackerError                      exit code 1 unless said otherwise; the message is one clear sentence
+    ├── UsageError                    2: an option, URL, filter or argument is wrong
+    ├── NotFound                      1: a file, store, task or parked record is not there
+    ├── SourceError                   1: a log can't be read
+    │   ├── SourceUnavailable         (retriable) the broker is away; the projector goes on when it is back
+    │   ├── LostOffset                3: a stored position is outside the log; an operator must choose
+    │   ├── SourceChanged             3: another log stands under a name that the store already knows
+    │   ├── DuplicateInstance         3: two workers carry one --instance name
+    │   └── TornFile                  1: a file is shorter than it was, or its compressed stream is broken
+    ├── StoreError                    1: a store can't be read or written
+    │   ├── StoreUnavailable          (retriable) locked, or its server is away
+    │   ├── StoreFull                 1: no space left; nothing of the commit was written
+    │   ├── StoreMismatch             3: newer schema, another fold version, other limits, or not a tracker store
+    │   ├── PositionConflict          (retriable) another worker moved a position: the batch is dropped
+    │   └── StateConflict             (retriable) another writer changed a row: reload, merge, commit again
+    ├── EmitError                     1: an event could not be written
+    └── TooManyParked                 3: more records are refused than --max-parked-ratio allows
+
+Adapters translate foreign errors into these and nothing else leaves them. ``exit_code`` is what the command
+line ends with; ``retriable`` is what the projector decides by, never the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class TrackerError(Exception):
+    """The root: its message says what was expected, what came, where, and what to do."""
+
+    exit_code: ClassVar[int] = 1
+    retriable: ClassVar[bool] = False
+
+
+class UsageError(TrackerError):
+    """Wrong usage: an option, URL, filter or argument that can't be understood."""
+
+    exit_code = 2
+
+
+class NotFound(TrackerError):
+    """Something that was named is not there."""
+
+
+class SourceError(TrackerError):
+    """A log can't be read."""
+
+
+class SourceUnavailable(SourceError):
+    """The log is away for now (a broker that restarts, a name that does not resolve)."""
+
+    retriable = True
+
+
+@dataclass(frozen=True)
+class Lost:
+    """One stored position outside its log; ``beginning`` and ``end`` are the offsets that the log has (end is exclusive)."""
+
+    topic: str
+    partition: int
+    next_offset: int
+    beginning: int
+    end: int
+
+
+class LostOffset(SourceError):
+    """Stored positions that are no longer (or not yet) in the log."""
+
+    exit_code = 3
+
+    def __init__(self, lost: Sequence[Lost]) -> None:
+        self.lost = tuple(lost)
+        first = self.lost[0]
+        more = f" (and {len(self.lost) - 1} more partitions)" if len(self.lost) > 1 else ""
+        super().__init__(
+            f"{first.topic}, partition {first.partition}: the store goes on at offset {first.next_offset}, but the log has "
+            f"{first.beginning} to {first.end}{more}; records may be lost, or the topic was made anew. Choose "
+            f"--on-lost-offset=earliest or latest to go on, or fold the log again into a new store"
+        )
+
+
+class SourceChanged(SourceError):
+    """Another cluster or file stands under a name that the store knows."""
+
+    exit_code = 3
+
+
+class DuplicateInstance(SourceError):
+    """Two workers of a group carry the same static membership name."""
+
+    exit_code = 3
+
+
+class TornFile(SourceError):
+    """A file ends before the stored position, or its compressed stream is broken."""
+
+
+class StoreError(TrackerError):
+    """A store can't be read or written."""
+
+
+class StoreUnavailable(StoreError):
+    """The store is away or locked for now; nothing of the commit was written, or its fate is unknown."""
+
+    retriable = True
+
+
+class StoreFull(StoreError):
+    """No space is left for the store; nothing of the commit was written."""
+
+
+class StoreMismatch(StoreError):
+    """The store was made by another version, with other limits, or is no tracker store."""
+
+    exit_code = 3
+
+
+class PositionConflict(StoreError):
+    """A stored position is not the expected one: another worker committed, or this one's own answer was lost."""
+
+    retriable = True
+
+
+class StateConflict(StoreError):
+    """Another writer changed tasks since they were loaded; ``task_ids`` says which. Nothing was written."""
+
+    retriable = True
+
+    def __init__(self, task_ids: Sequence[str]) -> None:
+        self.task_ids = tuple(task_ids)
+        super().__init__(f"{len(self.task_ids)} tasks were changed by another writer since they were loaded")
+
+
+class EmitError(TrackerError):
+    """An event could not be written to its log."""
+
+
+class TooManyParked(TrackerError):
+    """More of the last records were refused than --max-parked-ratio allows."""
+
+    exit_code = 3
