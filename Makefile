@@ -1,0 +1,60 @@
+# Every target sets itself up: a venv in .venv with the versions of constraints.txt. All that is needed is Python 3.11 and make.
+SOURCE ?= events.jsonl
+STORE ?= sqlite:///status.db
+# The first of these that runs and is new enough; say make PYTHON=/path/to/python3 for another.
+PYTHON ?= $(shell for p in python3.12 python3.11 python3 python3.13 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+READY := .venv/ready
+QUICK := not services and not crash and not fuzz
+SLOW := (services or crash) and not fuzz
+
+.PHONY: help run test test-quick test-slow check format schema bench fuzz clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+run: $(READY) ## the live tracker: SOURCE (default events.jsonl, simulated if missing) into STORE (default sqlite:///status.db)
+	$(BIN)/tracker run --source "$(SOURCE)" --follow --store "$(STORE)" --live --simulate-if-missing
+
+test: test-quick test-slow ## all tests but the fuzzing; those that need docker are skipped without it
+
+test-quick: $(READY) ## the tests that need nothing but Python
+	$(BIN)/python -m pytest -m "$(QUICK)"
+
+test-slow: $(READY) ## the tests on real services and the ones that kill
+	$(BIN)/python -m pytest -m "$(SLOW)" --timeout=900
+
+check: $(READY) ## lint, format, types, architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(BIN)/lint-imports
+
+format: $(READY) ## let the formatter write
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+schema: $(READY) ## write schemas/ from the code
+	$(BIN)/python -c 'from pathlib import Path; from tracker.schema import write; print(*write(Path("schemas")), sep="\n")'
+
+bench: $(READY) ## the benchmarks, as ratios to a bare loop of orjson.loads
+	$(BIN)/python -m bench
+
+fuzz: $(READY) ## a million mutated records through the decoder (minutes)
+	$(BIN)/python -m pytest -m fuzz --timeout=3600
+
+clean: ## everything that the targets made, but not your logs and stores
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		echo "tracker needs Python 3.11 or newer, and '$(or $(PYTHON),python3)' is none: say make PYTHON=/path/to/python3.11" >&2; exit 1; fi
+	@echo "Setting up .venv with $$($(PYTHON) -V)"
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear .venv
+	@# The build backend goes first, so that it too comes in the version of constraints.txt.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'
+	@touch $@
