@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from types import NoneType
 from typing import Annotated, Any, Self, TypeVar, Union, get_args
 
-from pydantic import AfterValidator, BaseModel, Field, GetCoreSchemaHandler, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import CoreSchema
 
 from tracker.model.json_values import check_json, check_size
 from tracker.model.kinds import CompletionStatus, MessageType, TaskType
-from tracker.model.status import Count, LocalizedMessage, Moment, Part, Target, TaskDefinitionSummary, Text
+from tracker.model.status import Count, LocalizedMessage, Part, Target, TaskDefinitionSummary, Text, to_moment
 
 T = TypeVar("T")
+RFC3339 = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
+"""The form of a time in an event, for schemas; `tracker.model.times` says what else holds."""
 
 
 class Given:
@@ -22,6 +34,11 @@ class Given:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """The schema of X alone: defaults are not validated, so None stays possible as one."""
         return handler.generate_schema(Union[tuple(part for part in get_args(source) if part is not NoneType)])  # noqa: UP007 - from a list
+
+
+def to_micros_text(moment: datetime) -> str:
+    """RFC 3339 in UTC with ``Z``, and with six digits of a second where it has a fraction."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 def _fits(value: T) -> T:
@@ -38,6 +55,12 @@ def _each_fits(attributes: dict[str, Any]) -> dict[str, Any]:
     return attributes
 
 
+EventTime = Annotated[
+    datetime,
+    BeforeValidator(to_moment),
+    PlainSerializer(to_micros_text, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": RFC3339}),
+]
 ShortText = Annotated[Text, AfterValidator(_fits)]
 Attributes = Annotated[dict[Text, Any], AfterValidator(_each_fits)]
 ShortTarget = Annotated[Target, AfterValidator(_fits)]
@@ -127,7 +150,7 @@ class CorrectedData(EventData):
     """An operator's word on how an attempt ended."""
 
     completion_status: CompletionStatus = Field(description="How it ended, in truth.")
-    completed: Annotated[Moment | None, Given()] = Field(default=None, description="When it ended; without it, the event's own time.")
+    completed: Annotated[EventTime | None, Given()] = Field(default=None, description="When it ended; without it, the event's own time.")
 
 
 class DeletedData(EventData):

@@ -14,10 +14,10 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple, cast
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from tracker.model.event_data import (
     CompletedData,
@@ -25,15 +25,17 @@ from tracker.model.event_data import (
     CreatedData,
     DeletedData,
     EventData,
+    EventTime,
     LaunchedData,
     MessagedData,
     ProgressedData,
     ReturnedData,
     UpdatedData,
+    to_micros_text,
 )
 from tracker.model.kinds import KINDS, TYPE_PREFIX, Kind
 from tracker.model.limits import MAX_ATTEMPT, MAX_ID_CODE_POINTS, MAX_SEQUENCE
-from tracker.model.status import Part, Text, to_moment
+from tracker.model.status import Part, Text
 
 __all__ = [
     "EVENTS",
@@ -91,23 +93,12 @@ def _number(least: int, greatest: int) -> dict[str, Any]:
     return {"anyOf": [{"type": "integer", "minimum": least, "maximum": greatest}, {"type": "string", "pattern": "^[0-9]+$"}]}
 
 
-def to_micros_text(moment: datetime) -> str:
-    """RFC 3339 in UTC with ``Z``, and with six digits of a second where it has a fraction."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
-
-
 Name = Annotated[Text, AfterValidator(_named), WithJsonSchema({"type": "string", "minLength": 1, "pattern": _NO_CONTROLS})]
 TaskId = Annotated[
     Text,
     AfterValidator(_named),
     AfterValidator(_task_id),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_ID_CODE_POINTS, "pattern": _NO_CONTROLS}),
-]
-EventTime = Annotated[
-    datetime,
-    BeforeValidator(to_moment),
-    PlainSerializer(to_micros_text, when_used="json"),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 Attempt = Annotated[int, Field(strict=True, ge=1, le=MAX_ATTEMPT), BeforeValidator(_integer), WithJsonSchema(_number(1, MAX_ATTEMPT))]
 Sequence = Annotated[int, Field(strict=True, ge=0, le=MAX_SEQUENCE), BeforeValidator(_integer), WithJsonSchema(_number(0, MAX_SEQUENCE))]

@@ -40,7 +40,9 @@ Moment = Annotated[
     datetime,
     BeforeValidator(to_moment),
     PlainSerializer(to_millis_text, when_used="json"),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
+    WithJsonSchema(
+        {"type": "string", "format": "date-time", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"}
+    ),
 ]
 
 
