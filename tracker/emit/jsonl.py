@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import glob
 import os
@@ -43,7 +44,7 @@ class JsonlEmitter:
         return None
 
     async def emit(self, events: Sequence[Outgoing]) -> list[Position]:
-        """The position after each event. Raises `EmitError` if the file can't be written; then none of them is in it."""
+        """The position after each event. Raises `EmitError` if the file can't be written or synced."""
         for event in events:
             if b"\n" in event.value:
                 raise UsageError(f"the event of task {event.task_id} holds a line break: an event is one line of JSON")
@@ -63,7 +64,7 @@ class JsonlEmitter:
             if is_new:
                 _sync_folder(self._path)
         except OSError as error:
-            raise EmitError(f"{self._path} can't be written: {error.strerror}; no event was written") from error
+            raise EmitError(f"{self._path} can't be written: {error.strerror}") from error
         lengths = (len(event.value) + 1 for event in events)
         next_offsets = accumulate(lengths, initial=end - len(data))
         next(next_offsets)  # where the first one begins
@@ -87,7 +88,7 @@ def _append_whole(descriptor: int, data: bytes) -> int:
     if written < len(data):
         if os.fstat(descriptor).st_size == end:
             os.ftruncate(descriptor, end - written)
-        raise OSError(28, "no space left on the device")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return end
 
 

@@ -28,7 +28,7 @@ class _Mark(NamedTuple):
 ABORT: Final = _Mark("ABORT")
 """``read`` raises `Aborted` once all before it was given. Once for a script: the next run goes on after it."""
 END: Final = _Mark("END")
-"""The source has ended once all before it was given. Once for a script: the next run goes on after it. Without it the source waits for more."""
+"""The source has ended once all before it was given, in every run. Without it the source waits for more (`Script.append`)."""
 PAUSE: Final = _Mark("PAUSE")
 """``read`` gives one empty batch, as if ``max_wait_s`` had passed."""
 
