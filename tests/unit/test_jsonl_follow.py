@@ -151,6 +151,21 @@ def rotate(path: Path, times: int = 1) -> None:
     os.utime(path.with_name(f"{path.name}.1"), (1_000_000 + times, 1_000_000 + times))
 
 
+async def test_a_file_renamed_between_claim_and_seek_is_found(path: Path) -> None:
+    """Where the new file of the name is not there yet, the renamed one is followed until it is."""
+    path.write_bytes(b"1\n2\n")
+    async with reading(path) as first:
+        await first.read_once(1)
+    async with JsonlSource([path], follow=True, poll_s=0.01) as source:
+        reader = Reader(source)
+        await source.assigned()
+        rotate(path)
+        await source.seek(first.positions.values())
+        await reader.read_until(lambda: reader.values() == [b"2"])
+        path.write_bytes(b"3\n")
+        await reader.read_until(lambda: reader.values() == [b"2", b"3"])
+
+
 @pytest.mark.parametrize("follow", [False, True])
 async def test_a_restart_after_a_rotation_finishes_the_old_file(path: Path, follow: bool) -> None:
     """A stored position in a file that was renamed since goes on in the renamed one, then in the new one."""
@@ -363,6 +378,23 @@ async def test_standard_input_goes_back_to_what_was_not_committed() -> None:
         await reader.read_until(lambda: len(reader.values("-")) == 5)
         with pytest.raises(LostOffset):
             await reader.begin([Position("-", 0, 100, "stdin")])
+        os.close(write_end)
+
+    assert reader.values("-") == [b"1", b"2", b"3", b"2", b"3"]
+
+
+async def test_standard_input_forgets_what_was_committed() -> None:
+    """What the store has is no longer kept in memory: a seek before it is `LostOffset`."""
+    async with piped() as (reader, write_end):
+        os.write(write_end, b"1\n2\n")
+        await reader.read_until(lambda: len(reader.values("-")) == 2)
+        await reader.source.committed([Position("-", 0, 2, "stdin")])
+        os.write(write_end, b"3\n")
+        await reader.read_until(lambda: len(reader.values("-")) == 3)
+        with pytest.raises(LostOffset, match="2 to 6"):
+            await reader.begin([Position("-", 0, 0, "stdin")])
+        await reader.begin([Position("-", 0, 2, "stdin")])
+        await reader.read_until(lambda: len(reader.values("-")) == 5)
         os.close(write_end)
 
     assert reader.values("-") == [b"1", b"2", b"3", b"2", b"3"]

@@ -110,14 +110,20 @@ class ByteStream:
 
     def head(self) -> bytes:
         """The first 4,096 decompressed bytes, or as many as there are. Moves nothing."""
-        return os.pread(self._descriptor, HEAD_BYTES, 0)
+        try:
+            return os.pread(self._descriptor, HEAD_BYTES, 0)
+        except OSError as error:
+            raise self._unreadable(error) from error
 
     def read(self, size: int = BLOCK_BYTES) -> bytes:
         """The next bytes, about ``size`` at most; ``b""`` at the end. Raises `TornFile` where the file is damaged or became shorter."""
         if self._held:
             block, self._held = self._held, b""
         else:
-            block = self._next_block(size)
+            try:
+                block = self._next_block(size)
+            except OSError as error:
+                raise self._unreadable(error) from error
         self.next_offset += len(block)
         return block
 
@@ -136,6 +142,9 @@ class ByteStream:
 
     def _next_block(self, size: int) -> bytes:
         return os.pread(self._descriptor, size, self.next_offset)
+
+    def _unreadable(self, error: OSError) -> SourceError:
+        return SourceError(f"{self.path} can't be read at byte {self.next_offset}: {error.strerror}")
 
 
 def shorter(path: str, next_offset: int, size: int) -> TornFile:

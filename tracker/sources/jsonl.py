@@ -11,6 +11,7 @@ import asyncio
 import glob
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -70,7 +71,7 @@ class JsonlSource:
         self._block_bytes = block_bytes
         self._poll_s = poll_s
         self._rescan_s = rescan_s
-        self._stdin = StandardInput(stdin_descriptor, max_record_bytes=max_record_bytes, block_bytes=block_bytes)
+        self._stdin = StandardInput(stdin_descriptor, max_record_bytes=max_record_bytes, kept_bytes=2 * max_batch_bytes)
         self._assigned: dict[TopicPartition, Position] = {}
         self._starts: dict[TopicPartition, tuple[list[str], int]] = {}
         """Bounded: files that are not open yet. Only one file is open at a time, however many there are."""
@@ -80,6 +81,7 @@ class JsonlSource:
         self._sought = False
         self._next_scan_s = 0.0
         self._said_missing: set[str] = set()
+        self._lock = threading.Lock()
         self._running: asyncio.Future[Any] | None = None
 
     async def __aenter__(self) -> Self:
@@ -134,7 +136,7 @@ class JsonlSource:
                     return Batch({}, {}, reassigned=True)
             left_s = max(0.0, deadline_s - clock())
             if self._is_ready(max_records):
-                batch = self._gather(max_records, 0.0)
+                batch = self._alone(self._gather, max_records, 0.0)
             else:
                 batch = await self._in_thread(self._gather, max_records, min(left_s, _STDIN_WAIT_S))
             if batch.positions or batch.ended or left_s <= 0:
@@ -144,21 +146,28 @@ class JsonlSource:
 
     async def ends(self) -> Mapping[TopicPartition, Position]:
         """The sizes now. The end of a compressed file and of standard input is missing until it was read to it."""
-        await self._let_finish()
-        return await self._in_thread(self._find_ends)
+        return await asyncio.to_thread(self._alone, self._find_ends)
 
     async def committed(self, positions: Iterable[Position]) -> None:
-        """Files have nobody to tell."""
+        """Files have nobody to tell; of standard input no more is kept than what may be sought again."""
+        for position in positions:
+            if position.at == STDIN:
+                self._stdin.committed_offset = position.next_offset
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
         """A cancelled caller leaves the thread running; whoever comes next waits for it in `_let_finish`."""
-        running = asyncio.ensure_future(asyncio.to_thread(call, *arguments))
+        running = asyncio.ensure_future(asyncio.to_thread(self._alone, call, *arguments))
         self._running = running
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
             self._sought = False  # what the thread reads is nobody's now
             raise
+
+    def _alone(self, call: Callable[..., T], *arguments: object) -> T:
+        """`ends` may be asked for beside a read, by whoever shows the lag: files are closed under this lock only."""
+        with self._lock:
+            return call(*arguments)
 
     async def _let_finish(self) -> None:
         if self._running is not None:

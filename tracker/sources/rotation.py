@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from tracker.errors import SourceChanged, TrackerError
+from tracker.errors import NotFound, SourceChanged, TrackerError
 from tracker.model.records import Position
 from tracker.sources.files import FileIdentity, identify, open_stream, shorter
 
@@ -70,7 +70,13 @@ def files_from(path: str, position: Position) -> list[str]:
     stored = FileIdentity.parse(position.identity)
     if stored is None:
         raise _changed(path, position, "that is not a file")
-    with open_stream(path) as stream:
+    try:
+        stream = open_stream(path)
+    except NotFound:
+        if (old := _find(path, stored)) is None:
+            raise
+        return [old.path, *files_between(path, old.identity, old.modified_ns)]  # the new file of the name is not made yet
+    with stream:
         status, head = stream.status(), stream.head()
         same_inode = stored.same_inode == (status.st_dev, status.st_ino)
         if same_inode and not stream.compressed and status.st_size < position.next_offset:

@@ -8,27 +8,27 @@ from collections import deque
 
 from tracker.errors import Lost, LostOffset
 from tracker.model.records import Position, Record, TopicPartition
+from tracker.sources.files import BLOCK_BYTES
 from tracker.sources.lines import LineCutter
 
 STDIN = TopicPartition("-", 0)
 STDIN_IDENTITY = "stdin"
-
-_KEPT_BYTES = 64 << 20
-"""So much of what was given is kept for a seek back to a commit that failed: more than the records in flight take."""
 
 
 class StandardInput:
     """Reads a pipe. It can't be resumed: what the store has read in an earlier run can't be asked for again.
 
     The first `seek` therefore says how the stream is counted: its first byte gets the offset that the store goes on at, so that no two
-    records of a store ever have the same offset. Later seeks go back to what was given before (64 MiB of it are kept).
+    records of a store ever have the same offset. Later seeks go back to what was given and not committed (``kept_bytes`` of it at most, so that memory is bounded).
     """
 
     at = STDIN
 
-    def __init__(self, descriptor: int, *, max_record_bytes: int, block_bytes: int) -> None:
+    def __init__(self, descriptor: int, *, max_record_bytes: int, kept_bytes: int) -> None:
         self._descriptor = descriptor
-        self._block_bytes = block_bytes
+        self._kept_limit_bytes = kept_bytes
+        self.committed_offset = 0
+        """Set by the source; what begins before it is forgotten at the next read."""
         self._max_record_bytes = max_record_bytes
         self._cutter: LineCutter | None = None
         self._kept: deque[Record] = deque()
@@ -88,7 +88,7 @@ class StandardInput:
         while len(self._ahead) < limit and taken_bytes < limit_bytes and not self._at_end:
             if not select.select([self._descriptor], [], [], 0 if self._ahead else wait_s)[0]:
                 break
-            block = os.read(self._descriptor, self._block_bytes)
+            block = os.read(self._descriptor, BLOCK_BYTES)
             taken_bytes += len(block)
             self._raw_bytes_read += len(block)
             self._at_end = not block
@@ -105,5 +105,5 @@ class StandardInput:
     def _keep(self, record: Record) -> None:
         self._kept.append(record)
         self._kept_bytes += len(record.value or b"")
-        while self._kept_bytes > _KEPT_BYTES:
+        while self._kept and (self._kept_bytes > self._kept_limit_bytes or self._kept[0].offset < self.committed_offset):
             self._kept_bytes -= len(self._kept.popleft().value or b"")
