@@ -46,7 +46,7 @@ fuzz: $(READY) ## a million mutated records through the decoder (minutes)
 	$(BIN)/python -m pytest -m fuzz --timeout=3600
 
 clean: ## everything that the targets made, but not your logs and stores
-	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .cache dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt
