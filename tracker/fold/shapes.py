@@ -1,0 +1,155 @@
+"""The shapes of the common event, for msgspec: what is exactly so is an event, whatever else goes to the exact reader.
+
+Nothing is skipped while these are decoded (unknown members are refused), because msgspec does not check UTF-8, surrogates
+or numbers in what it skips. A refusal here is no verdict: ``exact.py`` looks again, and it alone names reasons.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from tracker.model.limits import MAX_ATTEMPT, MAX_SEQUENCE
+
+TYPE_PREFIX = "io.tracker.task."
+
+
+class Shape(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """The base of all: unknown members are refused, and no cycles can arise."""
+
+
+class Target(Shape):
+    """``target``, in the order in which it is shown."""
+
+    id: str | None = None
+    type: Literal["APPLICATION", "IDENTITY"] | None = None
+    name: str | None = None
+
+
+class Definition(Shape, kw_only=True):
+    """``taskDefinitionSummary``, in the order in which it is shown."""
+
+    id: str
+    uniqueName: str
+    parentName: str
+    description: str | None = None
+    executor: str | None = None
+    arguments: dict[str, Any] = msgspec.field()
+
+
+class LocalizedText(Shape):
+    """A message's text."""
+
+    locale: str
+    message: str
+
+
+class Message(Shape):
+    """``data`` of messaged, and one entry of ``messages``, in the order in which it is shown."""
+
+    type: Literal["INFO", "WARN", "ERROR"]
+    localizedText: LocalizedText
+    key: str
+    parameters: list[dict[str, Any] | str] | None = msgspec.field(default_factory=list)
+
+
+class Described(Shape):
+    """``data`` of created and updated: each member counts on its own, so a missing one differs from a null."""
+
+    type: Literal["QUARTZ", "QPOC", "QUEUED_TASK"] | UnsetType = UNSET
+    uniqueName: str | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+    parentName: str | None | UnsetType = UNSET
+    parentId: str | None | UnsetType = UNSET
+    launcher: str | UnsetType = UNSET
+    target: Target | None | UnsetType = UNSET
+    taskDefinitionSummary: Definition | None | UnsetType = UNSET
+    attributes: dict[str, Any] | UnsetType = UNSET
+
+
+class Launch(Shape):
+    """``data`` of launched."""
+
+    launcher: str | UnsetType = UNSET
+    attributes: dict[str, Any] | UnsetType = UNSET
+
+
+class Progress(Shape):
+    """``data`` of progressed."""
+
+    progress: str | None | UnsetType = UNSET
+    percentComplete: Annotated[int, Meta(ge=0, le=100)] | UnsetType = UNSET
+    attributes: dict[str, Any] | UnsetType = UNSET
+
+
+class Return(Shape):
+    """``data`` of returned, and one entry of ``returns``."""
+
+    name: str
+    attributeName: str
+
+
+class Completion(Shape):
+    """``data`` of completed."""
+
+    completionStatus: Literal["SUCCESS", "WARNING", "ERROR", "TERMINATED", "TEMPERROR"]
+    attributes: dict[str, Any] | UnsetType = UNSET
+
+
+class Correction(Shape):
+    """``data`` of corrected. ``completed`` is RFC 3339 text in the record, 26 characters of UTC once decoded."""
+
+    completionStatus: Literal["SUCCESS", "WARNING", "ERROR", "TERMINATED", "TEMPERROR"]
+    completed: str | UnsetType = UNSET
+
+
+class Nothing(Shape):
+    """``data`` of deleted."""
+
+
+Data = Described | Launch | Progress | Message | Return | Completion | Correction | Nothing
+DATA: dict[str, type[Data]] = {
+    "created": Described,
+    "updated": Described,
+    "launched": Launch,
+    "progressed": Progress,
+    "messaged": Message,
+    "returned": Return,
+    "completed": Completion,
+    "corrected": Correction,
+    "deleted": Nothing,
+}
+"""Each kind's data."""
+NEEDS_DATA = frozenset({"messaged", "returned", "completed", "corrected"})
+"""Kinds with a required field: without data they are no events."""
+
+
+class Envelope(Shape, kw_only=True):
+    """A CloudEvent's attributes; of the extensions only well-known ones, so that a typical event has no unknown member."""
+
+    specversion: Literal["1.0"]
+    id: str
+    source: str
+    subject: str | None = None
+    time: str | None = None
+    attempt: Annotated[int, Meta(ge=1, le=MAX_ATTEMPT)] = 1
+    sequence: Annotated[int, Meta(ge=0, le=MAX_SEQUENCE)] = 0
+    datacontenttype: str = ""
+    dataschema: str = ""
+    traceparent: str = ""
+    tracestate: str = ""
+    partitionkey: str = ""
+
+
+def _event(kind: str, data: type[Data]) -> type[Envelope]:
+    """The whole event of one kind: ``type`` is its tag, and ``data`` may be missing or null where nothing is required."""
+    field: tuple[str, Any] | tuple[str, Any, Any] = ("data", data) if kind in NEEDS_DATA else ("data", data | None, None)
+    return msgspec.defstruct(
+        kind.capitalize(), [field], bases=(Envelope,), tag_field="type", tag=TYPE_PREFIX + kind, gc=False, kw_only=True
+    )
+
+
+EVENTS: dict[type[Envelope], str] = {_event(kind, data): kind for kind, data in DATA.items()}
+"""Each event's shape, with its kind."""

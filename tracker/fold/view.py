@@ -1,0 +1,249 @@
+"""TaskState -> what people see: the 18 keys, the extension beyond them, the columns of a row, and why a field is what it is."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from tracker.fold.event import StampParts, stamp_attempt, stamp_parts, stamp_time
+from tracker.fold.state import Attempt, Layer, TaskState
+from tracker.model.limits import DEFAULT_LIMITS, Limits
+from tracker.model.times import shown
+
+PhaseName = Literal["PENDING", "RUNNING", "COMPLETED"]
+
+DEFAULTS: dict[str, Any] = {
+    "type": "QUEUED_TASK",
+    "description": "",
+    "parentName": None,
+    "parentId": None,
+    "launcher": "",
+    "target": None,
+    "taskDefinitionSummary": None,
+}
+"""What a field shows that no event has set; ``uniqueName`` shows the task's id."""
+
+
+def view(task_id: str, state: TaskState, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
+    """The status document: exactly the 18 keys, in the contract's order. Of a deleted task there is none: KeyError."""
+    if state.deleted:
+        raise KeyError(task_id)
+    field = _values(state)
+    launched, status, completed = _ended(current_attempt(state))
+    return {
+        "id": task_id,
+        "type": field["type"],
+        "uniqueName": field.get("uniqueName", task_id),
+        "description": field["description"],
+        "parentName": field["parentName"],
+        "launcher": field["launcher"],
+        "target": field["target"],
+        "created": shown(state.created or state.first),
+        "modified": shown(state.modified),
+        "launched": launched,
+        "completed": completed,
+        "completionStatus": status,
+        "messages": _messages(state, limits),
+        "returns": _returns(state),
+        "attributes": _attributes(state),
+        "progress": field.get("progress"),
+        "percentComplete": 100 if status in ("SUCCESS", "WARNING") else field.get("percentComplete", 0),
+        "taskDefinitionSummary": _sorted_inside(field["taskDefinitionSummary"], "arguments"),
+    }
+
+
+def extension(state: TaskState) -> dict[str, Any]:
+    """What the tracker knows beyond the 18: state, attempt, attempts, parentId, truncated (the store adds the revision)."""
+    return {
+        "state": phase(state),
+        "attempt": state.attempt,
+        "attempts": [_attempt(entry) for entry in state.attempts],
+        "parentId": _values(state)["parentId"],
+        "truncated": list(state.truncated),
+    }
+
+
+def phase(state: TaskState) -> PhaseName:
+    """COMPLETED if the current attempt has a verdict, else RUNNING if it was launched, else PENDING."""
+    current = current_attempt(state)
+    if current is None:
+        return "PENDING"
+    return "COMPLETED" if current.status else "RUNNING" if current.launched else "PENDING"
+
+
+def current_attempt(state: TaskState) -> Attempt | None:
+    """The entry of the current attempt; None if that attempt was neither launched nor ended."""
+    if state.attempts and state.attempts[-1].number == state.attempt:
+        return state.attempts[-1]
+    return None
+
+
+class Columns(NamedTuple):
+    """The scalar fields of one task's row, for filters and sorting. Times are 26 characters of UTC."""
+
+    type: str
+    unique_name: str
+    description: str
+    parent_name: str | None
+    parent_id: str | None
+    launcher: str
+    target_id: str | None
+    target_type: str | None
+    target_name: str | None
+    created: str
+    modified: str
+    launched: str | None
+    completed: str | None
+    completion_status: str | None
+    progress: str | None
+    percent_complete: int
+    state: str
+    attempt: int
+
+
+def columns(task_id: str, state: TaskState) -> Columns:
+    """The row of a task that is not deleted."""
+    field = _values(state)
+    target = field["target"] or {}
+    status = completed = launched = None
+    phase_name = "PENDING"
+    current = current_attempt(state)
+    if current is not None:
+        if current.launched:
+            launched, phase_name = stamp_time(current.launched), "RUNNING"
+        if current.status:
+            status, completed, phase_name = current.status, current.completed, "COMPLETED"
+    get = target.get
+    return Columns(
+        field["type"],
+        field.get("uniqueName", task_id),
+        field["description"],
+        field["parentName"],
+        field["parentId"],
+        field["launcher"],
+        get("id"),
+        get("type"),
+        get("name"),
+        state.created or state.first,
+        state.modified,
+        launched,
+        completed,
+        status,
+        field.get("progress"),
+        100 if status in ("SUCCESS", "WARNING") else field.get("percentComplete", 0),
+        phase_name,
+        state.attempt,
+    )
+
+
+def _values(state: TaskState) -> dict[str, Any]:
+    """Every scalar field that is set, with the defaults of the others; progress only if it is of the current attempt."""
+    field = dict(DEFAULTS)
+    attempt = state.attempt
+    for layer in state.fields:
+        values = layer.values
+        if attempt > 1 and stamp_attempt(layer.stamp) != attempt:
+            values = {name: value for name, value in values.items() if name not in ("progress", "percentComplete")}
+        field.update(values)
+    return field
+
+
+def _ended(entry: Attempt | None) -> tuple[str | None, str | None, str | None]:
+    if entry is None:
+        return None, None, None
+    launched = shown(stamp_time(entry.launched)) if entry.launched else None
+    return launched, entry.status or None, shown(entry.completed) if entry.status else None
+
+
+def _attempt(entry: Attempt) -> dict[str, Any]:
+    launched, status, completed = _ended(entry)
+    return {"attempt": entry.number, "launched": launched, "completed": completed, "completionStatus": status}
+
+
+def _messages(state: TaskState, limits: Limits) -> list[dict[str, Any]]:
+    if not state.messages:
+        return []
+    ordered = sorted(state.messages.items(), key=lambda item: item[1].head + item[0])[-limits.messages :]
+    return [_sorted_inside(msgspec.to_builtins(said.message), "parameters") for _, said in ordered]
+
+
+def _returns(state: TaskState) -> list[dict[str, Any]]:
+    ordered = sorted((stamp, name, attribute) for name, of_name in state.returns.items() for attribute, stamp in of_name.items())
+    return [{"name": name, "attributeName": attribute} for _, name, attribute in ordered]
+
+
+def _attributes(state: TaskState) -> dict[str, Any]:
+    held = {name: value for layer in state.attributes for name, value in layer.values.items()}
+    return {name: _sorted(held[name]) for name in sorted(held)}
+
+
+def _sorted_inside(document: Any, name: str) -> Any:
+    if document is None:
+        return None
+    return {**document, name: _sorted(document[name])}
+
+
+def _sorted(value: Any) -> Any:
+    """Every object inside with its keys in code point order."""
+    if type(value) is dict:
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    if type(value) is list:
+        return [_sorted(member) for member in value]
+    return value
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Why one field is what it is: the event that set it, or the rule by which it follows from several."""
+
+    value: Any
+    event: StampParts | None = None
+    rule: str | None = None
+
+
+def why(task_id: str, state: TaskState) -> dict[str, Reason]:
+    """Each field that an event has set, with that event; ``created``, ``modified`` and ``attempt`` with their rule.
+
+    Attributes are listed as ``attributes.KEY``, messages and returns as ``messages[N]`` and ``returns[N]``.
+    """
+    if state.deleted:
+        return {"deleted": Reason(True, rule="a deleted event is final: nothing else of the task is kept")}
+    document = {**view(task_id, state), "parentId": _values(state)["parentId"]}
+    reasons = {
+        "created": Reason(
+            document["created"],
+            rule="the smallest time of the created events" if state.created else "the smallest time of all events (none is created)",
+        ),
+        "modified": Reason(document["modified"], rule="the greatest time of all events"),
+        "attempt": Reason(state.attempt, rule="the greatest attempt of all events"),
+    }
+    for layer in state.fields:
+        reasons.update(_of_layer(layer, state, document))
+    current = current_attempt(state)
+    if current is not None:
+        if current.launched:
+            reasons["launched"] = Reason(document["launched"], stamp_parts(current.launched))
+        for name in ("completionStatus", "completed"):
+            reasons[name] = Reason(document[name], stamp_parts(current.stamp), None if current.status else "launched again: in flight")
+    if document["completionStatus"] in ("SUCCESS", "WARNING") and current is not None:
+        reasons["percentComplete"] = Reason(100, stamp_parts(current.stamp), "100 whenever the task ended with SUCCESS or WARNING")
+    for layer in state.attributes:
+        for name in layer.values:
+            reasons[f"attributes.{name}"] = Reason(document["attributes"][name], stamp_parts(layer.stamp))
+    said = sorted((said.head + identity for identity, said in state.messages.items()))[-len(document["messages"]) or len(state.messages) :]
+    for index, stamp in enumerate(said):
+        reasons[f"messages[{index}]"] = Reason(document["messages"][index], stamp_parts(stamp))
+    first = sorted((stamp, name, attribute) for name, of_name in state.returns.items() for attribute, stamp in of_name.items())
+    for index, (stamp, _, _) in enumerate(first):
+        reasons[f"returns[{index}]"] = Reason(document["returns"][index], stamp_parts(stamp))
+    return reasons
+
+
+def _of_layer(layer: Layer, state: TaskState, document: dict[str, Any]) -> dict[str, Reason]:
+    event = stamp_parts(layer.stamp)
+    of_attempt = event.attempt == state.attempt
+    return {
+        name: Reason(document[name], event)
+        for name in layer.values
+        if of_attempt or name not in ("progress", "percentComplete")
+    }
