@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Sequence
 from pathlib import Path
 
 from tracker.errors import NotFound, SourceError, TornFile, TrackerError
-from tracker.model.records import Position, Record, TopicPartition
+from tracker.model.records import Position, Record
 from tracker.sources.files import HEAD_BYTES, ByteStream, FileIdentity, open_stream
 from tracker.sources.lines import LineCutter
-from tracker.sources.rotation import files_between
+from tracker.sources.rotation import Part, locate, next_part
 
 log = logging.getLogger(__name__)
 
@@ -32,39 +30,51 @@ class FileLog:
     Used by one thread at a time. All blocking calls of reading are in `take`, so that a worker thread can make them.
     """
 
-    def __init__(self, path: str, files: Sequence[str], next_offset: int, *, follow: bool, max_record_bytes: int, block_bytes: int) -> None:
-        self.at = TopicPartition(path, 0)
-        self._path = path
-        self._later = deque(files[1:])
+    def __init__(self, start: Position, *, follow: bool, max_record_bytes: int, block_bytes: int) -> None:
+        """Raises what `tracker.sources.rotation.locate` does, and `TornFile` if the file ends before the position."""
+        self._path = start.topic
         self._follow = follow
         self._max_record_bytes = max_record_bytes
         self._block_bytes = block_bytes
         self._pending: list[Record] = []
         self._given = 0
         self._waited = False
+        self._leaving = False
         self._said_incomplete = False
         self._failure: SourceError | None = None
         self._raw_bytes_before = 0
+        self._finished_heads: set[bytes] = set()
         self.finished = False
         """All is read; never so for a file that is followed."""
-        self._open(files[0], next_offset)
+        while not self._open(locate(start), start.next_offset):
+            pass  # it was renamed just now
 
-    def _open(self, path: str, next_offset: int) -> None:
-        stream = open_stream(path)
+    def _open(self, part: Part, next_offset: int) -> bool:
+        """False if another file has the part's name by now."""
         try:
+            stream = open_stream(part.path)
+        except NotFound:
+            return False
+        try:
+            status = stream.status()
+            if (status.st_dev, status.st_ino) != part.identity.same_inode:
+                stream.close()
+                return False
             stream.skip_to(next_offset)
             self._identify(stream)
         except BaseException:
             stream.close()
             raise
         self._stream: ByteStream = stream
+        self._has_the_name = part.path == self._path
         self._cutter = LineCutter(self._path, next_offset, self._max_record_bytes)
-        self._waited = False
+        self._waited = self._leaving = False
+        return True
 
     def _identify(self, stream: ByteStream) -> None:
         head = stream.head()
         self._identity = FileIdentity.of(stream.status(), head)
-        self._identity_is_final = b"\n" in head or len(head) == HEAD_BYTES  # else its first line is not complete yet
+        self._identity_is_final = b"\n" in head.lstrip() or len(head) == HEAD_BYTES  # else its first line is not complete yet
 
     def close(self) -> None:
         """Closes the open file."""
@@ -95,7 +105,7 @@ class FileLog:
         """Where the file at the path ends now; None if it is compressed and not read to its end."""
         if self.finished:
             return self.position
-        if self._later:
+        if not self._has_the_name:
             return plain_end(self.position)
         return None if self._stream.compressed else Position(self._path, 0, self._stream.status().st_size, str(self._identity))
 
@@ -135,12 +145,12 @@ class FileLog:
             if not self._identity_is_final:
                 self._identify(self._stream)
             return True
-        if self._follow and not self._later and not self._rotated():
-            self._wait_at_end()
-            return False
-        if self._follow and (block := self._stream.read(self._block_bytes)):  # written before the new file was seen
-            self._pending, self._given = self._cutter.feed(block), 0
-            return True
+        if self._follow and not self._leaving:
+            if not self._is_left():
+                self._wait_at_end()
+                return False
+            self._leaving = True
+            return self._advance(last=last)  # what was written before the new file was seen
         self._stream.check_end()
         self._pending, self._given = self._cutter.finish(), 0
         if self._pending:
@@ -151,33 +161,32 @@ class FileLog:
         return False
 
     def _go_over(self) -> None:
-        if not self._later:
+        if self._has_the_name and not self._follow:
             self.finished = True
             return
-        raw_bytes_read = self._stream.raw_bytes_read
-        old, following = self._stream, self._later[0]
-        try:
-            self._open(following, 0)
-        except NotFound:
-            if not self._follow:
-                raise
-            self._later.clear()  # renamed since it was seen: look again at the next read
-            return
-        self._later.popleft()
-        self._raw_bytes_before += raw_bytes_read
-        old.close()
-        log.info("%s: the file was rotated and is read to its end; going on with %s", self._path, following)
+        old, raw_bytes_read = self._stream, self._stream.raw_bytes_read
+        part = self._next_part()
+        if part is None:
+            self.finished = not self._follow  # else the new file was renamed since it was seen: look again at the next read
+        elif self._open(part, 0):
+            self._finished_heads.add(old.head())
+            self._raw_bytes_before += raw_bytes_read
+            old.close()
+            log.info("%s: the file was rotated and is read to its end; going on with %s", self._path, part.path)
 
-    def _rotated(self) -> bool:
+    def _is_left(self) -> bool:
         """Whether another file has the name and its writer uses it; until then the old file may still grow."""
         try:
             status = Path(self._path).stat()
+            if (status.st_dev, status.st_ino) == self._identity.same_inode:
+                return False
         except OSError:
-            return False
-        if (status.st_dev, status.st_ino) == self._identity.same_inode or not status.st_size:
-            return False
-        self._later.extend([*files_between(self._path, self._identity, self._stream.status().st_mtime_ns), self._path])
-        return True
+            pass  # renamed, and no new one is made yet; but another one may have come and gone
+        part = self._next_part()
+        return part is not None and part.size > 0
+
+    def _next_part(self) -> Part | None:
+        return next_part(self._path, self._stream.status().st_mtime_ns, self._finished_heads | {self._stream.head()})
 
     def _wait_at_end(self) -> None:
         self._waited = True

@@ -30,8 +30,8 @@ _ZSTD_INPUT_BYTES = 1 << 14
 class FileIdentity(NamedTuple):
     """Which file an offset belongs to, written as ``file:DEVICE:INODE:LENGTH-DIGEST``.
 
-    The digest is taken over the first ``length`` decompressed bytes: the first line with its newline, at most 4,096 bytes (less only
-    while no more is there). So a file that grows keeps its identity, and a copy, a renamed or a compressed file is known again.
+    The digest is taken over the first ``length`` decompressed bytes: up to the newline of the first line that is not blank, at most
+    4,096 bytes (less only while no more is there). So a file that grows keeps its identity, and a copy, a renamed or a compressed file is known again.
     """
 
     device: int
@@ -55,7 +55,8 @@ class FileIdentity(NamedTuple):
     @classmethod
     def of(cls, status: os.stat_result, head: bytes) -> FileIdentity:
         """The identity of the file with this status, whose first bytes (up to 4,096) are ``head``."""
-        length = head.find(b"\n") + 1 or len(head)
+        blank = len(head) - len(head.lstrip())
+        length = head.find(b"\n", blank) + 1 or len(head)
         return cls(status.st_dev, status.st_ino, length, _digest(head[:length]))
 
     @property

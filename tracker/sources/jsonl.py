@@ -22,7 +22,6 @@ from tracker.model.records import Batch, Position, TopicPartition
 from tracker.sources.file_log import FileLog, plain_end
 from tracker.sources.files import BLOCK_BYTES, identify
 from tracker.sources.lines import MAX_RECORD_BYTES, byte_ranges, file_size, read_lines
-from tracker.sources.rotation import files_from
 from tracker.sources.standard_input import STDIN, STDIN_IDENTITY, StandardInput
 
 __all__ = ["JsonlSource", "byte_ranges", "read_lines"]
@@ -73,8 +72,8 @@ class JsonlSource:
         self._rescan_s = rescan_s
         self._stdin = StandardInput(stdin_descriptor, max_record_bytes=max_record_bytes, kept_bytes=2 * max_batch_bytes)
         self._assigned: dict[TopicPartition, Position] = {}
-        self._starts: dict[TopicPartition, tuple[list[str], int]] = {}
-        """Bounded: files that are not open yet. Only one file is open at a time, however many there are."""
+        self._starts: dict[TopicPartition, Position] = {}
+        """Where each log that is not finished begins. Without follow only one plain file is open at a time, however many there are."""
         self._logs: dict[TopicPartition, FileLog | StandardInput] = {}
         self._known_ends: dict[TopicPartition, Position] = {}
         self._finished_raw_bytes = 0
@@ -227,17 +226,13 @@ class JsonlSource:
                 lost.append(lost_stdin)
         if lost:
             raise LostOffset(lost)
-        starts: dict[TopicPartition, tuple[list[str], int]] = {}
+        starts: dict[TopicPartition, Position] = {}
         opened: dict[TopicPartition, FileLog] = {}
         try:
             for at in self._assigned:
-                if at == STDIN:
-                    starts[at] = [], stdin.next_offset
-                    continue
-                position = wanted.get(at, Position(at.topic, 0, 0))
-                starts[at] = files_from(at.topic, position), position.next_offset
-                if self._follow or position.next_offset:
-                    opened[at] = each = self._open_file(at, starts[at])
+                position = starts[at] = wanted.get(at, Position(at.topic, 0, 0))
+                if at != STDIN and (self._follow or position.next_offset):
+                    opened[at] = each = self._open_file(position)
                     if not (self._follow or each.compressed):  # checked, and quickly opened again; a compressed one was read up to there
                         opened.pop(at).close()
         except BaseException:
@@ -251,8 +246,8 @@ class JsonlSource:
             self._stdin.seek(stdin.next_offset)
         self._sought = True
 
-    def _open_file(self, at: TopicPartition, start: tuple[list[str], int]) -> FileLog:
-        return FileLog(at.topic, *start, follow=self._follow, max_record_bytes=self._max_record_bytes, block_bytes=self._block_bytes)
+    def _open_file(self, start: Position) -> FileLog:
+        return FileLog(start, follow=self._follow, max_record_bytes=self._max_record_bytes, block_bytes=self._block_bytes)
 
     def _close_logs(self) -> None:
         for each in self._logs.values():
@@ -271,7 +266,7 @@ class JsonlSource:
             each = self._logs.get(at)
             try:
                 if each is None:
-                    each = self._logs[at] = self._stdin if at == STDIN else self._open_file(at, self._starts[at])
+                    each = self._logs[at] = self._stdin if at == STDIN else self._open_file(self._starts[at])
                 before = each.position
                 if isinstance(each, StandardInput):
                     records = each.take(left, left_bytes, 0.0 if batch.positions or (self._follow and len(self._starts) > 1) else wait_s)
