@@ -1,0 +1,175 @@
+"""What a store of statuses promises; the suite in ``tracker.testing.stores`` holds every store to it.
+
+A store is driven from one thread of its owner (the projector's worker), so its methods are plain: a commit is one blocking
+transaction, and what must not block, the event loop, stays outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+import msgspec
+
+from tracker.fold.state import TaskState
+from tracker.model.limits import Limits
+from tracker.model.records import Position, Record, TopicPartition
+
+
+class Loaded(msgspec.Struct, gc=False):
+    """A task's state as the store has it, with the revision of the commit that wrote it."""
+
+    state: TaskState
+    revision: int
+
+
+class Write(msgspec.Struct, gc=False):
+    """A task's new state, and the revision that it was loaded at; None if the store did not have the task."""
+
+    task_id: str
+    state: TaskState
+    loaded_revision: int | None
+
+
+class Counters(msgspec.Struct):
+    """What became of records. ``read = applied + unchanged + ignored + parked``, always, per partition and in all."""
+
+    read: int = 0
+    applied: int = 0
+    unchanged: int = 0
+    ignored: int = 0
+    parked: int = 0
+
+    def add(self, other: Counters) -> None:
+        """Add another's counts to these."""
+        self.read += other.read
+        self.applied += other.applied
+        self.unchanged += other.unchanged
+        self.ignored += other.ignored
+        self.parked += other.parked
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every record read is accounted for."""
+        return self.read == self.applied + self.unchanged + self.ignored + self.parked
+
+
+class Advance(msgspec.Struct, kw_only=True):
+    """One partition's step in a commit: from the position expected in the store to the next, with what was counted on the way."""
+
+    expected: Position
+    next: Position
+    counters: Counters
+    newest_event_time: str = ""
+    """The greatest time of the events of this step, 26 characters of UTC; empty if there were none."""
+
+
+class ParkedRecord(msgspec.Struct, kw_only=True):
+    """A refused record with all that is needed to decode it again."""
+
+    record: Record
+    reason: str
+    detail: str
+    number: int = 0
+    """The store's own number of it, from 1; 0 while it is not stored. ``parked show``, ``retry`` and ``drop`` name it by this."""
+    dropped: bool = False
+    """Its bytes were dropped by an operator; the count stays."""
+
+
+class Retried(msgspec.Struct, kw_only=True):
+    """A parked record that turned out to be an event after all: it leaves ``parked``, and its count moves to ``outcome``."""
+
+    number: int
+    at: TopicPartition
+    outcome: str
+    """The counter that it moves to: applied, unchanged or ignored."""
+
+
+class Jump(msgspec.Struct, kw_only=True):
+    """A position that an operator's choice moved because the log had lost it."""
+
+    at: TopicPartition
+    stored: int
+    chosen: int
+    policy: str
+    """earliest or latest."""
+    when: str
+    """RFC 3339, UTC."""
+
+
+class Commit(msgspec.Struct, kw_only=True):
+    """All that one transaction writes."""
+
+    writes: Sequence[Write] = ()
+    advances: Sequence[Advance] = ()
+    parked: Sequence[ParkedRecord] = ()
+    retried: Sequence[Retried] = ()
+    jumps: Sequence[Jump] = ()
+
+
+class PartitionStatus(msgspec.Struct, kw_only=True):
+    """One partition as the store knows it. ``end_offset`` and ``end_seen_at`` (RFC 3339) are None until a worker reported them."""
+
+    position: Position
+    counters: Counters
+    newest_event_time: str | None = None
+    end_offset: int | None = None
+    end_seen_at: str | None = None
+    committed_at: str | None = None
+    """When the last commit of this partition was written, RFC 3339."""
+
+
+class StatusStore(Protocol):
+    """States, positions, counters and parked records, changed together or not at all.
+
+    Promises:
+
+    1. ``claim`` gives the stored position of each partition; one that has none is seeded with the given beginning first, so
+       that the very first commit is guarded too.
+    2. ``commit`` writes all of a `Commit` or nothing. Every advance's expected ``next_offset`` and identity are compared with the stored
+       ones: a mismatch raises `PositionConflict`.
+    3. Every write's ``loaded_revision`` is compared with the row's: a mismatch raises `StateConflict` naming the tasks.
+    4. Each commit has a revision, greater than all before, on every row that it wrote. ``commit`` returns it.
+    5. ``load`` gives the states that the store has at that moment; ids it does not have are absent.
+    6. A store made with other limits or by another fold version is refused on opening with `StoreMismatch`.
+    7. What was committed survives a kill -9 (memory excepted); what was not is not there.
+    """
+
+    limits: Limits
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+    def claim(self, beginnings: Iterable[Position]) -> Mapping[TopicPartition, Position]: ...
+
+    def load(self, task_ids: Sequence[str]) -> Mapping[str, Loaded]: ...
+
+    def commit(self, commit: Commit) -> int: ...
+
+    def report_ends(self, ends: Iterable[Position], seen_at: str) -> None:
+        """Remember where the logs ended, so that lag can be told without a source. Not part of the guarantee."""
+        ...
+
+    def partitions(self) -> Sequence[PartitionStatus]: ...
+
+    def jumps(self) -> Sequence[Jump]: ...
+
+    def parked(self, *, after: int = 0, limit: int = 100, reason: str | None = None) -> Sequence[ParkedRecord]:
+        """Parked records by number, ascending, those greater than ``after``."""
+        ...
+
+    def parked_record(self, number: int) -> ParkedRecord | None: ...
+
+    def drop_parked(self, numbers: Sequence[int]) -> int:
+        """Delete the bytes of these records; the row and the count stay. Returns how many had bytes."""
+        ...
+
+    def task_count(self) -> int:
+        """Tasks without the deleted ones."""
+        ...
+
+    def revision(self) -> int:
+        """The revision of the newest commit; 0 before the first."""
+        ...
