@@ -288,7 +288,7 @@ def _zstandard(path: str) -> ModuleType:
     try:
         import zstandard  # here, because only .zst files need it
     except ImportError as error:
-        raise UsageError(f"{path} needs the package zstandard, which is not installed: pip install zstandard") from error
+        raise UsageError(f"{path} needs the package zstandard, which is not installed: pip install 'tracker[zstd]'") from error
     return zstandard
 
 
