@@ -273,7 +273,9 @@ class KafkaSource:
             await self._give_up_consumer(error)
         if epoch != self._epoch:
             return self._reassigned()
-        if not found:
+        if found:
+            self._link.answered()
+        else:
             await self._link.look()
         return Batch({TopicPartition(*tp): to_records(tp, records) for tp, records in found.items()}, positions)
 

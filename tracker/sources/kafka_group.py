@@ -152,6 +152,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         asked_at, confirmed = loop.time(), False
         with contextlib.suppress(TimeoutError, KafkaError):
             async with asyncio.timeout(self._link.session_s / 3):
+                await self._link.consumer._coordinator.ensure_coordinator_known()  # noqa: SLF001 - after a restart it is looked for
                 confirmed = await self._link.consumer._coordinator._do_heartbeat()  # noqa: SLF001 - there is no public question
         if confirmed:
             self._confirmed_at = asked_at

@@ -38,8 +38,12 @@ class Ear:
         if record.levelno >= logging.WARNING:
             arguments = record.args if isinstance(record.args, tuple) else ()
             found = next((item for item in reversed(arguments) if isinstance(item, BaseException)), None)
-            if not isinstance(self._last, REFUSED):  # "unable to bootstrap" follows it and says less
-                self._last = found if found is not None else record.getMessage()
+            if isinstance(self._last, REFUSED):  # "unable to bootstrap" follows it and says less
+                return
+            if found is not None:
+                self._last = found
+            elif self._last is None:
+                self._last = record.getMessage()
 
     def take(self) -> BaseException | str | None:
         """The last complaint, once."""
