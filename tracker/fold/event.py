@@ -56,14 +56,9 @@ def number(value: int) -> str:
     return chr(48 + len(digits)) + digits
 
 
-FIRST = number(1) + number(0)
-"""How the stamps of attempt 1 begin where events are not numbered: nearly all."""
-
-
 def stamp_of(attempt: int, sequence: int, time: str, source: str, id: str) -> str:
     """One text for the stamp. Sources and ids have no control characters, so U+0000 separates them and sorts before all."""
-    head = FIRST if attempt == 1 and sequence == 0 else number(attempt) + number(sequence)
-    return f"{head}{time}{source}\0{id}"
+    return f"{number(attempt)}{number(sequence)}{time}{source}\0{id}"
 
 
 def stamp_head(stamp: str) -> int:

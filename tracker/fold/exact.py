@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 import msgspec
 
 from tracker.fold.event import IGNORED, Ignored, Parked, Reason, TaskEvent, stamp_of
-from tracker.fold.json_text import OUT_OF_RANGE, OVERFLOW, NotJson, canonical, depth, has, parse
-from tracker.fold.shapes import DATA, NEEDS_DATA, TYPE_PREFIX, Correction, Data, Definition, LocalizedText, Message, Target
+from tracker.fold.json_text import OUT_OF_RANGE, OVERFLOW, NotJson, canonical, deeper_than, has, parse
+from tracker.fold.shapes import DATA, NEEDS_DATA, Correction, Data, Definition, LocalizedText, Message, Target
+from tracker.model.kinds import TYPE_PREFIX
 from tracker.model.limits import MAX_ATTEMPT, MAX_DEPTH, MAX_FIELD_BYTES, MAX_ID_CODE_POINTS, MAX_SEQUENCE, Limits
 from tracker.model.records import Record
 from tracker.model.times import from_millis, to_utc
@@ -53,16 +54,16 @@ def _read(record: Record, limits: Limits) -> TaskEvent | Ignored:
         attributes = {name[3:]: _header(content) for name, content in headers.items() if name.startswith("ce_")}
         if _is_foreign(attributes.get("type")):
             return IGNORED
-        data = _parse(value) if value else None
-        attributes["data"] = data
+        attributes["data"] = _parse(value) if value else None
+        _refuse_depth(attributes["data"])
     else:
         attributes = _parse(value or b"")
         if not isinstance(attributes, dict):
-            _refuse_depth(value or b"")
+            _refuse_depth(attributes)
             _refuse("not-an-event", f"expected a JSON object, got {_shown(attributes)}")
         if _is_foreign(attributes.get("type")):
             return IGNORED
-    _refuse_depth(value or b"")
+        _refuse_depth(attributes)
     return _event(attributes, record, limits)
 
 
@@ -86,9 +87,9 @@ def _parse(value: bytes) -> Any:
         _refuse("not-json", f"expected one UTF-8 JSON value: {error}")
 
 
-def _refuse_depth(value: bytes) -> None:
-    if value.count(b"{") + value.count(b"[") > MAX_DEPTH and (levels := depth(value)) > MAX_DEPTH:
-        _refuse("not-json", f"expected at most {MAX_DEPTH} levels of nesting, got {levels}")
+def _refuse_depth(parsed: Any) -> None:
+    if deeper_than(parsed, MAX_DEPTH):
+        _refuse("not-json", f"expected at most {MAX_DEPTH} levels of nesting, got more")
 
 
 def _header(content: bytes | None) -> Any:

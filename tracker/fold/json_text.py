@@ -7,17 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from itertools import accumulate
 from math import isinf
 from typing import Any, NoReturn
 
 from tracker.model.limits import MAX_INTEGER, MIN_INTEGER
 
-_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _ESCAPES = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
-_NOT_BRACKETS = re.compile(r"[^][{}]+")
-_LEVEL = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
 class NotJson(ValueError):
@@ -91,10 +86,18 @@ def _check_surrogates(text: str) -> None:
     raise NotJson("an unpaired surrogate is not JSON")
 
 
-def depth(value: bytes) -> int:
-    """How many levels of arrays and objects the JSON text ``value`` has, counting the outermost as 1."""
-    brackets = _NOT_BRACKETS.sub("", _STRINGS.sub("", value.decode()))
-    return max(accumulate(_LEVEL[bracket] for bracket in brackets), default=0)
+def deeper_than(value: Any, levels: int) -> bool:
+    """Whether a parsed value has more than so many levels of arrays and objects, counting itself as the first.
+
+    It is the value that counts: what a repeated key had before its last value is gone.
+    """
+    level = [value]
+    for _ in range(levels + 1):
+        level = [member for member in level if isinstance(member, dict | list)]
+        if not level:
+            return False
+        level = [inner for member in level for inner in (member.values() if isinstance(member, dict) else member)]
+    return True
 
 
 def has(value: Any, mark: OutOfRange | Overflow) -> bool:
@@ -109,18 +112,3 @@ def has(value: Any, mark: OutOfRange | Overflow) -> bool:
 def canonical(value: Any) -> bytes:
     """Canonical JSON: keys in code point order, no spaces, UTF-8, numbers as Python's json writes them."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def integers_fit(values: Iterable[Any]) -> bool:
-    """Whether every integer anywhere inside decoded values is within 64 bits (−2⁶³ to 2⁶⁴−1)."""
-    for value in values:
-        kind = type(value)
-        if kind is int:
-            if not MIN_INTEGER <= value <= MAX_INTEGER:
-                return False
-        elif kind is dict:
-            if not integers_fit(value.values()):
-                return False
-        elif kind is list and not integers_fit(value):
-            return False
-    return True

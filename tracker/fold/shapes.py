@@ -11,9 +11,15 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from tracker.model.kinds import TYPE_PREFIX
 from tracker.model.limits import MAX_ATTEMPT, MAX_SEQUENCE
 
-TYPE_PREFIX = "io.tracker.task."
+# Free values of the common shape: integers that msgspec can check (2**63 and above go to the exact reader), and three
+# levels of arrays and objects, so that neither the range nor the depth needs a look from Python.
+Small = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Flat = str | Small | float | bool | None
+Nested = Flat | list[Flat] | dict[str, Flat]
+Free = Flat | list[Nested] | dict[str, Nested]
 
 
 class Shape(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -36,7 +42,7 @@ class Definition(Shape, kw_only=True):
     parentName: str
     description: str | None = None
     executor: str | None = None
-    arguments: dict[str, Any] = msgspec.field()
+    arguments: dict[str, Free] = msgspec.field()
 
 
 class LocalizedText(Shape):
@@ -52,7 +58,7 @@ class Message(Shape):
     type: Literal["INFO", "WARN", "ERROR"]
     localizedText: LocalizedText
     key: str
-    parameters: list[dict[str, Any] | str] | None = msgspec.field(default_factory=list)
+    parameters: list[dict[str, Free] | str] | None = msgspec.field(default_factory=list)
 
 
 class Described(Shape):
@@ -66,14 +72,14 @@ class Described(Shape):
     launcher: str | UnsetType = UNSET
     target: Target | None | UnsetType = UNSET
     taskDefinitionSummary: Definition | None | UnsetType = UNSET
-    attributes: dict[str, Any] | UnsetType = UNSET
+    attributes: dict[str, Free] | UnsetType = UNSET
 
 
 class Launch(Shape):
     """``data`` of launched."""
 
     launcher: str | UnsetType = UNSET
-    attributes: dict[str, Any] | UnsetType = UNSET
+    attributes: dict[str, Free] | UnsetType = UNSET
 
 
 class Progress(Shape):
@@ -81,7 +87,7 @@ class Progress(Shape):
 
     progress: str | None | UnsetType = UNSET
     percentComplete: Annotated[int, Meta(ge=0, le=100)] | UnsetType = UNSET
-    attributes: dict[str, Any] | UnsetType = UNSET
+    attributes: dict[str, Free] | UnsetType = UNSET
 
 
 class Return(Shape):
@@ -95,7 +101,7 @@ class Completion(Shape):
     """``data`` of completed."""
 
     completionStatus: Literal["SUCCESS", "WARNING", "ERROR", "TERMINATED", "TEMPERROR"]
-    attributes: dict[str, Any] | UnsetType = UNSET
+    attributes: dict[str, Free] | UnsetType = UNSET
 
 
 class Correction(Shape):

@@ -16,6 +16,8 @@ _SECONDS = frozenset(f"{second:02d}" for second in range(60))
 _MAX_MINUTES = 20_000
 """Two weeks of minutes, about 3 MB; then the memory starts anew."""
 _minutes: dict[str, str] = {}
+_millis: dict[str, str] = {}
+"""Seconds with three digits and Z, such as ``09.123Z``: at most 60,000, about 8 MB."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -26,12 +28,19 @@ def to_utc(text: str) -> str:
     Raises ValueError: another form, a date that does not exist, a leap second, or a year outside 0001 to 9999 in UTC.
     Source: RFC 3339 section 5.6, with a space for the ``T`` as its note allows.
     """
+    minute = _minutes.get(text[:17])
+    if minute is not None:
+        second = _millis.get(text[17:])
+        if second is not None:
+            return minute + second
     end = -1 if text[-1:] == "Z" else -6
     base = _minutes.get(text[:17] if end == -1 else text[:17] + text[-6:])
     if base is not None and text.isascii():
         second, fraction = text[17:19], text[19:end]
         if second in _SECONDS:
             if fraction[:1] == "." and fraction[1:].isdigit():
+                if len(text) == 24:
+                    _millis[text[17:]] = text[17:23] + "000"
                 return f"{base}{second}.{fraction[1:7]:0<6}"
             if not fraction:
                 return f"{base}{second}.000000"
