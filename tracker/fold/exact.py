@@ -7,7 +7,7 @@ broken is the first one met.
 from __future__ import annotations
 
 import unicodedata
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import msgspec
 
@@ -116,9 +116,9 @@ def _event(attributes: dict[str, Any], record: Record, limits: Limits) -> TaskEv
     if kind is not None and isinstance(data, dict):
         known = {name: data[name] for name in DATA[kind].__struct_fields__ if name in data}
     for name in _READ:
-        if attributes.get(name) is OVERFLOW:
-            _refuse("not-json", f"{name} is a number that no double holds")
-    if data is OVERFLOW or has(known, OVERFLOW):
+        if has(attributes.get(name), OVERFLOW):
+            _refuse("not-json", f"{name} has a number that no double holds")
+    if has(known if isinstance(data, dict) else data, OVERFLOW):
         _refuse("not-json", "data has a number that no double holds")
 
     if kind is None:
@@ -198,7 +198,7 @@ def _data(kind: str, known: dict[str, Any], record_bytes: int) -> Data:
     _keep_known(known, "taskDefinitionSummary", Definition)
     _keep_known(known, "localizedText", LocalizedText)
     try:
-        shape = msgspec.convert(known, DATA[kind])
+        shape = _converted(kind, known)
         if isinstance(shape, Correction) and shape.completed is not msgspec.UNSET:
             shape.completed = to_utc(shape.completed)
     except msgspec.ValidationError as error:
@@ -208,6 +208,26 @@ def _data(kind: str, known: dict[str, Any], record_bytes: int) -> Data:
     if record_bytes > SAFE_BYTES:
         _refuse_long(kind, shape)
     return shape
+
+
+def _converted(kind: str, known: dict[str, Any]) -> Data:
+    """The data's shape. Free values are kept from msgspec: the common shape's types are narrower than what is valid."""
+    attributes, parameters, definition = known.get("attributes"), known.get("parameters"), known.get("taskDefinitionSummary")
+    if isinstance(attributes, dict):
+        known["attributes"] = {}
+    if isinstance(parameters, list):
+        known["parameters"] = [{} if isinstance(member, dict) else member for member in parameters]
+    arguments = definition.get("arguments") if isinstance(definition, dict) else None
+    if isinstance(definition, dict) and isinstance(arguments, dict):
+        definition["arguments"] = {}
+    shape: Any = msgspec.convert(known, DATA[kind])
+    if isinstance(attributes, dict):
+        shape.attributes = attributes
+    if isinstance(parameters, list):
+        shape.parameters = parameters
+    if isinstance(arguments, dict):
+        shape.taskDefinitionSummary.arguments = arguments
+    return cast("Data", shape)
 
 
 def _keep_known(known: dict[str, Any], name: str, shape: type[msgspec.Struct]) -> None:

@@ -6,14 +6,14 @@ Each function changes its first argument and says whether it changed. All are to
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from tracker.fold.event import stamp_head
 from tracker.fold.json_text import canonical
 from tracker.fold.shapes import Message
-from tracker.fold.state import Attempt, Layer, Said, TaskState, from_bytes, keep_latest_messages, mark_truncated, to_bytes
+from tracker.fold.state import Attempt, Kept, Layer, Said, TaskState, copy, keep_latest_messages, mark_truncated
 from tracker.model.limits import DEFAULT_LIMITS, Limits
 
 
@@ -91,7 +91,7 @@ def _set_crowded_attributes(state: TaskState, stamp: str, attributes: Mapping[st
             changed = True
     layers[:] = [layer for layer in layers if layer.values]
     admitted = {name: attributes[name] for name in kept if name in attributes}
-    return bool(admitted) and set_values(layers, stamp, admitted) or changed
+    return (bool(admitted) and set_values(layers, stamp, admitted)) or changed
 
 
 def attempt_entry(state: TaskState, number: int, limits: Limits) -> Attempt | None:
@@ -134,7 +134,7 @@ def set_message(state: TaskState, stamp: str, message: Message, limits: Limits) 
     """Of the messages of one identity the latest counts."""
     cut = stamp_head(stamp)
     head, identity = stamp[:cut], stamp[cut:]
-    return _set_said(state, identity, Said(head, message), limits)
+    return _set_said(state, identity, Said(head, cast("Kept", message)), limits)  # they differ in what may be read back only
 
 
 def _set_said(state: TaskState, identity: str, said: Said, limits: Limits) -> bool:
@@ -150,7 +150,7 @@ def _set_said(state: TaskState, identity: str, said: Said, limits: Limits) -> bo
     return True
 
 
-def _message_json(message: Message) -> bytes:
+def _message_json(message: Kept) -> bytes:
     return canonical(msgspec.to_builtins(message))
 
 
@@ -216,7 +216,7 @@ def set_deleted(state: TaskState) -> bool:
 
 def merge(a: TaskState, b: TaskState, limits: Limits = DEFAULT_LIMITS) -> TaskState:
     """The state of the union of both states' events: associative, commutative, idempotent. Neither argument is changed."""
-    return merge_into(from_bytes(to_bytes(a, limits)), from_bytes(to_bytes(b, limits)), limits)
+    return merge_into(copy(a), copy(b), limits)
 
 
 def merge_into(state: TaskState, other: TaskState, limits: Limits = DEFAULT_LIMITS) -> TaskState:

@@ -40,11 +40,17 @@ class Attempt(msgspec.Struct, array_like=True, gc=False):
     completed: str = ""
 
 
+class Kept(Message):
+    """A message as it is read back: the parameters may be of any depth and range, which the common event's shape narrows."""
+
+    parameters: list[dict[str, Any] | str] | None = msgspec.field(default_factory=list)
+
+
 class Said(msgspec.Struct, array_like=True, gc=False):
     """One message; its identity (source and id) is the key it is kept under, so the stamp is cut before that."""
 
     head: str
-    message: Message
+    message: Kept
 
 
 class TaskState(msgspec.Struct, array_like=True, gc=False):
@@ -88,6 +94,11 @@ def to_bytes(state: TaskState, limits: Limits = DEFAULT_LIMITS) -> bytes:
 def from_bytes(data: bytes) -> TaskState:
     """The state of these bytes; raises msgspec.DecodeError if they are none."""
     return _decode(data)
+
+
+def copy(state: TaskState) -> TaskState:
+    """A state that shares nothing with the first. The cap on messages is not due here, so the first is left as it is."""
+    return _decode(_encode(state))
 
 
 def mark_truncated(state: TaskState, name: str) -> None:
