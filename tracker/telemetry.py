@@ -1,0 +1,93 @@
+"""Log events: each has a name that stays the same, typed fields and one sentence; and how they are written.
+
+Library code logs through ``logging``; only the command line calls `configure`. As text a line reads
+``10:42:07 INFO the sentence``; as JSON it is ``{"time","level","logger","event","message", ...fields}``.
+Passwords never reach a log: settings that hold one keep it out of ``repr``, and what looks like one in a URL is masked here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, TextIO
+
+LOGGER = "tracker"
+_SECRET = re.compile(r"(?i)((?:password|passwd|secret|token)[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&]+|(?<=://)([^/@\s:]+):[^/@\s]+(?=@)")
+
+
+class LogEvent(NamedTuple):
+    """One thing that happens and is worth a line."""
+
+    name: str
+    level: int
+    sentence: str
+    """With the fields in braces, as ``str.format`` takes them."""
+
+
+RUN_STARTED = LogEvent("run.started", logging.INFO, "reading {source} into {store}")
+RUN_PROGRESS = LogEvent(
+    "run.progress",
+    logging.INFO,
+    "{read} records read ({records_per_second:.0f}/s): {applied} applied, {unchanged} unchanged, {ignored} ignored, {parked} parked; at {positions}",
+)
+RUN_STOPPING = LogEvent("run.stopping", logging.INFO, "{signal}: stopping; the running batch is committed or dropped whole")
+RUN_STOPPED = LogEvent("run.stopped", logging.INFO, "stopped after {read} records in {seconds:.1f} s; the next run goes on there")
+SIMULATION_STARTED = LogEvent(
+    "simulation.started", logging.INFO, "{path} was missing: {events} simulated events written, and about {rate:g} more come every second"
+)
+EVENTS = (RUN_STARTED, RUN_PROGRESS, RUN_STOPPING, RUN_STOPPED, SIMULATION_STARTED)
+"""All events that have a name, for the reference."""
+
+
+def say(event: LogEvent, **fields: object) -> None:
+    """Log one event with its fields."""
+    log = logging.getLogger(f"{LOGGER}.{event.name.partition('.')[0]}")
+    if log.isEnabledFor(event.level):
+        log.log(event.level, "%s", event.sentence.format(**fields), extra={"tracker_event": event.name, "tracker_fields": fields})
+
+
+def masked(text: str) -> str:
+    """The text without what looks like a password."""
+    return _SECRET.sub(lambda match: f"{match[1]}***" if match[1] else f"{match[2]}:***", text)
+
+
+class _TextFormat(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        clock = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
+        text = masked(record.getMessage())
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return f"{clock} {record.levelname} {text}"
+
+
+class _JsonFormat(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": getattr(record, "tracker_event", None),
+            "message": masked(record.getMessage()),
+        }
+        for name, value in getattr(record, "tracker_fields", {}).items():
+            line[name] = value if isinstance(value, int | float | bool | None) else masked(str(value))
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def configure(level: str = "info", format_: str = "text", *, stream: TextIO | None = None) -> logging.Handler:
+    """Write tracker's log to ``stream`` (standard error by default). Calling it again replaces what was there."""
+    log = logging.getLogger(LOGGER)
+    for handler in [each for each in log.handlers if getattr(each, "is_ours", False)]:
+        log.removeHandler(handler)
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.is_ours = True  # type: ignore[attr-defined]  # so that a second call finds it
+    handler.setFormatter(_JsonFormat() if format_ == "json" else _TextFormat())
+    log.addHandler(handler)
+    log.setLevel(level.upper())
+    log.propagate = False
+    return handler
