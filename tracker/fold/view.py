@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
 from tracker.fold.event import StampParts, stamp_attempt, stamp_parts, stamp_time
 from tracker.fold.state import Attempt, Layer, TaskState
 from tracker.model.limits import DEFAULT_LIMITS, Limits
+from tracker.model.rows import Columns
 from tracker.model.times import shown
 
 PhaseName = Literal["PENDING", "RUNNING", "COMPLETED"]
@@ -23,6 +24,9 @@ DEFAULTS: dict[str, Any] = {
     "taskDefinitionSummary": None,
 }
 """What a field shows that no event has set; ``uniqueName`` shows the task's id."""
+TARGET = ("id", "type", "name")
+DEFINITION = ("id", "uniqueName", "description", "parentName", "executor", "arguments")
+"""Members in the order in which they are shown; a state's bytes have all keys sorted."""
 
 
 def view(task_id: str, state: TaskState, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
@@ -38,7 +42,7 @@ def view(task_id: str, state: TaskState, limits: Limits = DEFAULT_LIMITS) -> dic
         "description": field["description"],
         "parentName": field["parentName"],
         "launcher": field["launcher"],
-        "target": field["target"],
+        "target": _ordered(field["target"], TARGET),
         "created": shown(state.created or state.first),
         "modified": shown(state.modified),
         "launched": launched,
@@ -49,18 +53,21 @@ def view(task_id: str, state: TaskState, limits: Limits = DEFAULT_LIMITS) -> dic
         "attributes": _attributes(state),
         "progress": field.get("progress"),
         "percentComplete": 100 if status in ("SUCCESS", "WARNING") else field.get("percentComplete", 0),
-        "taskDefinitionSummary": _sorted_inside(field["taskDefinitionSummary"], "arguments"),
+        "taskDefinitionSummary": _sorted_inside(_ordered(field["taskDefinitionSummary"], DEFINITION), "arguments"),
     }
 
 
-def extension(state: TaskState) -> dict[str, Any]:
+def extension(state: TaskState, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
     """What the tracker knows beyond the 18: state, attempt, attempts, parentId, truncated (the store adds the revision)."""
+    truncated = set(state.truncated)
+    if len(state.messages) > limits.messages:  # `view` cuts them too, in a state that was not stored yet
+        truncated.add("messages")
     return {
         "state": phase(state),
         "attempt": state.attempt,
         "attempts": [_attempt(entry) for entry in state.attempts],
         "parentId": _values(state)["parentId"],
-        "truncated": list(state.truncated),
+        "truncated": sorted(truncated),
     }
 
 
@@ -79,59 +86,37 @@ def current_attempt(state: TaskState) -> Attempt | None:
     return None
 
 
-class Columns(NamedTuple):
-    """The scalar fields of one task's row, for filters and sorting. Times are 26 characters of UTC."""
-
-    type: str
-    unique_name: str
-    description: str
-    parent_name: str | None
-    parent_id: str | None
-    launcher: str
-    target_id: str | None
-    target_type: str | None
-    target_name: str | None
-    created: str
-    modified: str
-    launched: str | None
-    completed: str | None
-    completion_status: str | None
-    progress: str | None
-    percent_complete: int
-    state: str
-    attempt: int
-
-
-def columns(task_id: str, state: TaskState) -> Columns:
-    """The row of a task that is not deleted."""
-    field = _values(state)
-    target = field["target"] or {}
+def columns(task_id: str, state: TaskState) -> Columns | None:
+    """The scalar fields of a task's row; None if the task is deleted."""
+    if state.deleted:
+        return None
+    get = _values(state).get
+    target = get("target") or {}
     status = completed = launched = None
-    phase_name = "PENDING"
+    phase_name: PhaseName = "PENDING"
     current = current_attempt(state)
     if current is not None:
         if current.launched:
-            launched, phase_name = stamp_time(current.launched), "RUNNING"
+            launched, phase_name = stamp_time(current.launched) + "Z", "RUNNING"
         if current.status:
-            status, completed, phase_name = current.status, current.completed, "COMPLETED"
-    get = target.get
+            status, completed, phase_name = current.status, current.completed + "Z", "COMPLETED"
     return Columns(
-        field["type"],
-        field.get("uniqueName", task_id),
-        field["description"],
-        field["parentName"],
-        field["parentId"],
-        field["launcher"],
-        get("id"),
-        get("type"),
-        get("name"),
-        state.created or state.first,
-        state.modified,
+        get("type", "QUEUED_TASK"),
+        get("uniqueName", task_id),
+        get("description", ""),
+        get("parentName"),
+        get("parentId"),
+        get("launcher", ""),
+        target.get("id"),
+        target.get("type"),
+        target.get("name"),
+        (state.created or state.first) + "Z",
+        state.modified + "Z",
         launched,
         completed,
         status,
-        field.get("progress"),
-        100 if status in ("SUCCESS", "WARNING") else field.get("percentComplete", 0),
+        get("progress"),
+        100 if status in ("SUCCESS", "WARNING") else get("percentComplete", 0),
         phase_name,
         state.attempt,
     )
@@ -176,6 +161,10 @@ def _returns(state: TaskState) -> list[dict[str, Any]]:
 def _attributes(state: TaskState) -> dict[str, Any]:
     held = {name: value for layer in state.attributes for name, value in layer.values.items()}
     return {name: _sorted(held[name]) for name in sorted(held)}
+
+
+def _ordered(document: Any, names: tuple[str, ...]) -> Any:
+    return None if document is None else {name: document[name] for name in names}
 
 
 def _sorted_inside(document: Any, name: str) -> Any:
