@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.admin import NewPartitions
 
-from tracker.errors import DuplicateInstance, SourceError
+from tracker.errors import DuplicateInstance, SourceError, StoreFull
 from tracker.model.records import TopicPartition
 from tracker.sources.kafka import KafkaSource
 
@@ -105,6 +105,22 @@ async def test_a_batch_over_its_budget_does_not_stop_the_group(kafka: Broker, to
             await asyncio.gather(first.assigned(), joining)
 
     assert "the running batch did not end" in caplog.text
+
+
+async def test_an_error_of_on_revoked_is_not_swallowed(kafka: Broker, topic: MakeTopic) -> None:
+    """What a callback raises is only logged by aiokafka; here the next read raises it."""
+    name = await topic(partitions=2)
+
+    async def on_revoked(_: frozenset[TopicPartition]) -> None:
+        raise StoreFull("no space")
+
+    async with source(kafka, name, f"?group={name}", on_revoked=on_revoked) as first, source(kafka, name, f"?group={name}") as second:
+        await claim(first)
+        joining = asyncio.create_task(second.assigned())
+        with pytest.raises(StoreFull):
+            await until_reassigned(first)
+            await first.assigned()
+        joining.cancel()
 
 
 async def test_a_slow_claim_reads_nothing_wrong(kafka: Broker, topic: MakeTopic) -> None:
@@ -285,3 +301,23 @@ async def test_a_static_member_comes_back_to_its_partitions(kafka: Broker, topic
 
     assert set(back) == shares[0]
     assert not batch.reassigned
+
+
+async def test_a_static_member_that_came_back_sees_new_partitions(kafka: Broker, topic: MakeTopic) -> None:
+    """Partitions added after a static member was started anew are picked up, although it joined without a rebalance."""
+    name = await topic()
+    async with source(kafka, name, f"?group={name}", instance="a") as first:
+        await claim(first)
+    async with source(kafka, name, f"?group={name}", instance="a") as again:
+        assert len(await claim(again)) == 1
+        async with AIOKafkaAdminClientClosing(kafka.bootstrap) as admin:
+            await admin.create_partitions({name: NewPartitions(2)})
+        async with asyncio.timeout(DEADLINE_S):
+            while len(await claim(again)) < 2:
+                await until_reassigned(again)
+    async with AIOKafkaAdminClientClosing(kafka.bootstrap) as admin:
+        await admin.create_partitions({name: NewPartitions(3)})  # while it is away
+    async with source(kafka, name, f"?group={name}", instance="a") as once_more:
+        async with asyncio.timeout(DEADLINE_S):
+            while len(await claim(once_more)) < 3:
+                await until_reassigned(once_more)

@@ -193,8 +193,10 @@ class KafkaSource:
                 added, removed = len(known - self._known), len(self._known - known)
                 log.info("the partitions of %s changed: %d new, %d gone", self._link.where, added, removed)
                 self._known = known
-                if self._member is None:  # with a group, aiokafka's own look makes the leader rebalance
+                if self._member is None:  # with a group, its leader looks too, and makes it rebalance
                     self._end_epoch()
+            if self._member is not None:
+                await self._member.look_for_unread(known)
 
     # -- seek ----------------------------------------------------------------------------------------------------
 
@@ -322,7 +324,7 @@ class KafkaSource:
         if isinstance(error, CorruptRecordException | RecordTooLargeError):
             raise SourceError(f"a record of {self._link.where} can't be read: {reason_of(error)}") from error
         refuse(error, self._link.where)
-        if self._member is not None:
+        if self._member is not None and "UnknownError" in str(error):  # what aiokafka makes of FENCED_INSTANCE_ID, in a join
             self._member.lost_membership()
             self._member.check()
         log.info("the Kafka client of %s is started anew: %s", self._link.where, reason_of(error))

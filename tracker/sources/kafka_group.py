@@ -50,12 +50,13 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         self._end, self._begin = end, begin
         self._assigned = asyncio.Event()
         self._closing = asyncio.Event()
-        self._failure: DuplicateInstance | None = None
+        self._failure: BaseException | None = None
         self._joined = False
         self._confirmed_at = -math.inf
         """Loop time: when the broker last confirmed that we are a member (the time the question was sent)."""
         self._losses: deque[float] = deque(maxlen=LOSSES)
         self._stored: dict[KafkaPartition, int] = {}
+        self._unread: set[TopicPartition] = set()
         self._committer: asyncio.Task[None] | None = None
         self._commit_failed = False
 
@@ -83,8 +84,24 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
             self.check()
         return found
 
+    async def look_for_unread(self, known: set[TopicPartition]) -> None:
+        """Have the group rebalance if it leaves partitions unread at two looks in a row, which only static members do."""
+        if self._instance is None or not self._link.is_open:
+            return
+        try:
+            async with asyncio.timeout(COMMIT_TIMEOUT_S):
+                held = await self._link.held_by_group()
+        except (KafkaError, OSError, TimeoutError):
+            return
+        unread = known - held if held is not None else set()
+        if unread and unread == self._unread and self._link.is_open:
+            self._link.assignor.demand()
+            self._link.consumer._coordinator.request_rejoin()  # noqa: SLF001
+            unread = set()
+        self._unread = unread
+
     def check(self) -> None:
-        """Raise DuplicateInstance once it is certain."""
+        """Raise DuplicateInstance once it is certain, or what ``on_revoked`` raised."""
         if self._failure is not None:
             raise self._failure
 
@@ -98,7 +115,9 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         if given_up and self._on_revoked is not None:
             try:
                 async with asyncio.timeout(self._budget_s):
-                    await self._on_revoked(given_up)
+                    (failed,) = await asyncio.gather(self._on_revoked(given_up), return_exceptions=True)
+                if isinstance(failed, BaseException):  # aiokafka would only log it: the next read raises it
+                    self._failure = self._failure or failed
             except TimeoutError:
                 log.warning(
                     "the running batch did not end within %.0f s of a rebalance; the store refuses its commit if it is late", self._budget_s
@@ -107,7 +126,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         self._stored.clear()
         if self._joined and not self.is_known:
             self.lost_membership()
-        if self._failure is not None:  # joining again would fence the other worker once more
+        if self._failure is not None:  # the end is near: joining again would only fence the other worker once more
             await self._closing.wait()
 
     async def on_partitions_assigned(self, assigned: Iterable[KafkaPartition]) -> None:

@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.protocol import ConsumerProtocol
 from aiokafka.errors import KafkaError, UnsupportedCodecError, UnsupportedVersionError
 
 from tracker.errors import SourceError, SourceUnavailable
 from tracker.model.records import TopicPartition
+from tracker.sources.kafka_assignor import Assignor
 from tracker.sources.kafka_config import KafkaConfig
 from tracker.sources.kafka_log import REFUSED, Ear, listening, reason_of
 from tracker.sources.kafka_records import make_records
@@ -67,6 +69,7 @@ class Link:
         self.identity = ""
         """``kafka:CLUSTER_ID`` once open; empty where the cluster has none (brokers before 0.10.1)."""
         self.ear = Ear()
+        self.assignor = Assignor()
         self._client: dict[str, Any] = {"bootstrap_servers": list(url.bootstrap)} | CLIENT | dict(config.client)
         self._consumer_settings: dict[str, Any] = CONSUMER | dict(config.consumer) | {"group_id": url.group, "group_instance_id": instance}
         self._consumer: AIOKafkaConsumer | None = None
@@ -135,6 +138,7 @@ class Link:
             self._consumer = AIOKafkaConsumer(
                 **self._client,
                 **self._consumer_settings,
+                partition_assignment_strategy=(self.assignor,),
                 auto_offset_reset="none",
                 enable_auto_commit=False,
                 isolation_level="read_committed",
@@ -168,6 +172,16 @@ class Link:
             if not topic["is_internal"] and not topic["error_code"] and self.url.matches(topic["topic"])
             for part in topic["partitions"]
         }
+
+    async def held_by_group(self) -> set[TopicPartition] | None:
+        """The partitions that any member of our group holds; None while the group rebalances."""
+        assert self._admin is not None
+        (answer,) = await self._admin.describe_consumer_groups([self.url.group])
+        (group,) = answer.to_object()["groups"]
+        if group["state"] != "Stable":
+            return None
+        assignments = [ConsumerProtocol.ASSIGNMENT.decode(member["member_assignment"]) for member in group["members"]]
+        return {TopicPartition(*tp) for assignment in assignments for tp in assignment.partitions()}
 
     async def ask(self, question: Callable[[], Awaitable[T]], timeout_s: float | None = None) -> T:
         """The answer to a question, asked again with back-off while the broker is away (for ``timeout_s``; None: for ever)."""
