@@ -15,10 +15,6 @@ import msgspec
 from tracker.fold.shapes import Message
 from tracker.model.limits import DEFAULT_LIMITS, Limits
 
-FOLD_VERSION = 1
-"""Raised with every change of the fold's meaning or of the bytes: a store of another version is refused."""
-
-
 class Layer(msgspec.Struct, array_like=True, gc=False):
     """The names that one event's values still win. A name stands only in the layer that wins it, so a stamp is kept once."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+FOLD_VERSION = 1
+"""Raised with every change of the fold's meaning or of a state's bytes: a store of another version is refused."""
 MAX_DEPTH = 64
 """Levels of nesting, counted from the event's own object (of a binary event: from ``data``)."""
 MAX_FIELD_BYTES = 65_536

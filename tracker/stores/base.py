@@ -12,23 +12,25 @@ from typing import Protocol, Self
 
 import msgspec
 
-from tracker.fold.state import TaskState
 from tracker.model.limits import Limits
 from tracker.model.records import Position, Record, TopicPartition
+from tracker.model.rows import Columns
 
 
 class Loaded(msgspec.Struct, gc=False):
-    """A task's state as the store has it, with the revision of the commit that wrote it."""
+    """A task's state as the store has it (canonical bytes), with the revision of the commit that wrote it."""
 
-    state: TaskState
+    registers: bytes
     revision: int
 
 
 class Write(msgspec.Struct, gc=False):
-    """A task's new state, and the revision that it was loaded at; None if the store did not have the task."""
+    """A task's new state; ``loaded_revision`` is the one that it was loaded at, None if the store did not have the task."""
 
     task_id: str
-    state: TaskState
+    registers: bytes
+    columns: Columns | None
+    """None: the task is deleted."""
     loaded_revision: int | None
 
 

@@ -10,7 +10,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -99,7 +98,6 @@ parked = Table(
     Column("value", LargeBinary),
     Column("timestamp_ms", Number),
     Column("dropped", Boolean, nullable=False, server_default=text("0")),
-    ForeignKeyConstraint(["topic", "partition"], ["position.topic", "position.partition"], name="parked_position"),
     sqlite_autoincrement=True,
 )
 Index("parked_at", parked.c.topic, parked.c.partition, parked.c.offset)

@@ -1,0 +1,89 @@
+"""What version a store is, and how it comes to be the present one.
+
+A store is usable if its tables are of this release's schema and its statuses of this release's fold, under the same limits. An older
+schema is migrated on opening, in one transaction; a newer one, another fold or other limits are refused with what to do.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from tracker.errors import StoreMismatch
+from tracker.model.limits import DEFAULT_LIMITS, FOLD_VERSION, Limits
+
+SCHEMA = "0001"
+"""The newest migration. Alembic is loaded only where a store is not there yet."""
+KNOWN_SCHEMAS = ("0001",)
+
+
+def stored_schema(connection: sqlite3.Connection) -> str | None:
+    """The schema version of a store; None for an empty database. Raises `StoreMismatch` for a database that is something else."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")}
+    if not tables:
+        return None
+    if not {"alembic_version", "meta", "task", "position"} <= tables:
+        raise StoreMismatch(
+            f"expected a tracker store, got a database with the tables {', '.join(sorted(tables)[:5])}; name another file with --store"
+        )
+    (found,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return str(found)
+
+
+def check(connection: sqlite3.Connection, limits: Limits | None) -> Limits:
+    """Refuse a store that this release can't use; returns the limits that are in force in it."""
+    schema = stored_schema(connection)
+    if schema not in KNOWN_SCHEMAS:
+        raise StoreMismatch(
+            f"the store's schema is {schema}, this release knows up to {SCHEMA}: use the newer release, "
+            f"or fold the log again into a new store with this one (tracker replay FILES --store NEW)"
+        )
+    meta: dict[str, str] = dict(connection.execute("SELECT name, value FROM meta"))
+    if int(meta["fold_version"]) != FOLD_VERSION:
+        raise StoreMismatch(
+            f"the store's statuses are of fold version {meta['fold_version']}, this release folds version {FOLD_VERSION}: "
+            f"fold the log again into a new store (tracker replay FILES --store NEW, or tracker run with a new --store)"
+        )
+    stored = msgspec.json.decode(meta["limits"], type=Limits)
+    if limits is not None and limits != stored:
+        ours, theirs = msgspec.to_builtins(limits), msgspec.to_builtins(stored)
+        names = ", ".join(f"{name} {theirs[name]}, not {ours[name]}" for name in ours if ours[name] != theirs[name])
+        raise StoreMismatch(
+            f"the store was made with other limits ({names}): leave the option out, "
+            f"or rebuild: fold the log again into a new store made with these limits"
+        )
+    return stored
+
+
+def migrate(path: str, limits: Limits | None) -> None:
+    """Bring an empty or older store to the present schema, in one transaction; several processes may try at once."""
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(path, isolation_level=None, timeout=30), poolclass=NullPool)
+    config = Config()
+    config.set_main_option("script_location", "tracker.stores:migrations")
+    with engine.begin() as transaction:
+        transaction.exec_driver_sql("BEGIN IMMEDIATE")
+        driver: Any = transaction.connection.driver_connection
+        before = stored_schema(driver)
+        if before != SCHEMA:
+            config.attributes["connection"] = transaction
+            command.upgrade(config, "head")
+        if before is None:
+            made = {
+                "fold_version": str(FOLD_VERSION),
+                "limits": json.dumps(msgspec.to_builtins(limits or DEFAULT_LIMITS)),
+                "made_by": f"tracker {version('tracker')}",
+                "store": secrets.token_hex(8),
+                "revision": "0",
+            }
+            driver.executemany("INSERT INTO meta (name, value) VALUES (?, ?)", made.items())
+            driver.execute("INSERT INTO meta (name, value) VALUES ('made_at', strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))")

@@ -1,0 +1,265 @@
+"""The SQL store: states, positions, counters and parked records in one transaction.
+
+Statements are built once with SQLAlchemy Core and run on the driver's own connection with ``executemany``: on the hot path
+there is no ORM and no statement is compiled. A commit is one BEGIN IMMEDIATE transaction (a deferred one that reads first fails as
+locked, whatever the timeout), and both fences are row counts: a position or a task that is not as expected matches no row.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from sqlalchemy import Table, bindparam, delete, insert, select, update
+from sqlalchemy.dialects import sqlite
+
+from tracker.errors import PositionConflict, StateConflict
+from tracker.model.limits import Limits
+from tracker.model.records import Position, Record, TopicPartition
+from tracker.stores import tables
+from tracker.stores.base import Advance, Commit, Counters, Jump, Loaded, ParkedRecord, PartitionStatus, Retried, Write
+from tracker.stores.sqlite_file import connect, translated
+
+_LOAD_CHUNK = 500
+"""Ids in one SELECT: one prepared statement for all chunks but the last."""
+
+
+def _text(statement: Any) -> str:
+    """The SQL of a statement, with ``?`` for values in the order of its columns."""
+    return str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark")))
+
+
+def _insert(table: Table, *names: str) -> str:
+    return _text(insert(table).values({name: bindparam(name) for name in names}))
+
+
+_COLUMNS = [column.name for column in tables.task.columns if column.name not in ("id", "revision", "deleted", "registers")]
+_WRITTEN = ["revision", "deleted", "registers", *_COLUMNS]
+_INSERT_TASK = _insert(tables.task, "id", *_WRITTEN) + " ON CONFLICT DO NOTHING"
+_UPDATE_TASK = _text(
+    update(tables.task)
+    .where(tables.task.c.id == bindparam("task_id"), tables.task.c.revision == bindparam("loaded"))
+    .values({name: bindparam(name) for name in _WRITTEN})
+)
+_LOAD = "SELECT id, registers, revision FROM task WHERE id IN ({})"
+_CLAIM = _insert(tables.position, "topic", "partition", "next_offset", "identity") + " ON CONFLICT DO NOTHING"
+_ADVANCE = (
+    "UPDATE position SET next_offset=?, identity=?, read=read+?, applied=applied+?, unchanged=unchanged+?, ignored=ignored+?, "
+    "parked=parked+?, newest_event_time=max(coalesce(newest_event_time, ''), ?), committed_at=strftime('%Y-%m-%dT%H:%M:%fZ', 'now') "
+    "WHERE topic=? AND partition=? AND next_offset=? AND identity=?"
+)
+_PARK = _insert(tables.parked, "topic", "partition", "offset", "reason", "detail", "key", "headers", "value", "timestamp_ms")
+_UNPARK = _text(delete(tables.parked).where(tables.parked.c.number == bindparam("one")))
+_JUMP = _insert(tables.jump, "topic", "partition", "stored", "chosen", "policy", "at")
+_DELETED_COLUMNS = (None,) * len(_COLUMNS)
+
+_headers_to_bytes = msgspec.msgpack.Encoder().encode
+_headers_from_bytes = msgspec.msgpack.Decoder(list[tuple[str, bytes | None]]).decode
+
+
+class SqlStore:
+    """A store in one SQLite file; see `tracker.stores.base.StatusStore` for its promises."""
+
+    def __init__(self, path: str, *, limits: Limits | None = None, synchronous: str = "FULL", create: bool = True) -> None:
+        self._connection, self.limits = connect(path, limits=limits, synchronous=synchronous, create=create)
+        self.path = path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Cursor]:
+        """One write transaction: committed at the end, rolled back on any error."""
+        with translated(self.path):
+            cursor = self._connection.cursor()
+            cursor.execute("BEGIN IMMEDIATE")
+            try:
+                yield cursor
+                cursor.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    cursor.execute("ROLLBACK")
+                raise
+
+    def claim(self, beginnings: Iterable[Position]) -> Mapping[TopicPartition, Position]:
+        """The stored position of each partition, seeded with the given beginning where there is none."""
+        beginnings = list(beginnings)
+        with self._transaction() as cursor:
+            cursor.executemany(_CLAIM, [(at.topic, at.partition, at.next_offset, at.identity) for at in beginnings])
+            # A store may have been seeded before the log's identity was known (an empty file): it is learnt now.
+            cursor.executemany(
+                "UPDATE position SET identity=? WHERE topic=? AND partition=? AND identity='' AND next_offset=?",
+                [(at.identity, at.topic, at.partition, at.next_offset) for at in beginnings if at.identity],
+            )
+            wanted = {at.at for at in beginnings}
+            rows = cursor.execute("SELECT topic, partition, next_offset, identity FROM position").fetchall()
+        return {position.at: position for position in (Position(*row) for row in rows) if position.at in wanted}
+
+    def load(self, task_ids: Sequence[str]) -> Mapping[str, Loaded]:
+        """The states that the store has; ids that it does not have are absent."""
+        loaded: dict[str, Loaded] = {}
+        with translated(self.path):
+            for start in range(0, len(task_ids), _LOAD_CHUNK):
+                chunk = task_ids[start : start + _LOAD_CHUNK]
+                rows = self._connection.execute(_LOAD.format(",".join("?" * len(chunk))), chunk)
+                loaded.update([(task_id, Loaded(registers, revision)) for task_id, registers, revision in rows])
+        return loaded
+
+    def commit(self, commit: Commit) -> int:
+        """Write all or nothing; raises `PositionConflict` or `StateConflict` where the store is not as expected."""
+        with self._transaction() as cursor:
+            for advance in commit.advances:
+                self._advance(cursor, advance)
+            (revision,) = cursor.execute("UPDATE meta SET value=value+1 WHERE name='revision' RETURNING CAST(value AS INTEGER)").fetchone()
+            self._write_tasks(cursor, commit.writes, revision)
+            cursor.executemany(_PARK, map(_parked_row, commit.parked))
+            for retried in commit.retried:
+                self._unpark(cursor, retried)
+            cursor.executemany(_JUMP, [(j.at.topic, j.at.partition, j.stored, j.chosen, j.policy, j.when) for j in commit.jumps])
+        return int(revision)
+
+    def _advance(self, cursor: sqlite3.Cursor, advance: Advance) -> None:
+        expected, new, counted = advance.expected, advance.next, advance.counters
+        counts = (counted.read, counted.applied, counted.unchanged, counted.ignored, counted.parked)
+        where = (expected.topic, expected.partition, expected.next_offset, expected.identity)
+        cursor.execute(_ADVANCE, (new.next_offset, new.identity, *counts, advance.newest_event_time, *where))
+        if cursor.rowcount != 1:
+            raise PositionConflict(
+                f"{expected.topic}, partition {expected.partition}: the store is no longer at offset {expected.next_offset}; "
+                f"another worker has it, or this one's own commit landed although its answer was lost"
+            )
+
+    def _write_tasks(self, cursor: sqlite3.Cursor, writes: Sequence[Write], revision: int) -> None:
+        # Rows in id order: neighbours in the index share pages.
+        ordered = sorted(writes, key=lambda write: write.task_id)
+        new = [write for write in ordered if write.loaded_revision is None]
+        known = [write for write in ordered if write.loaded_revision is not None]
+        cursor.executemany(
+            _INSERT_TASK,
+            [(w.task_id, revision, w.columns is None, w.registers, *(w.columns or _DELETED_COLUMNS)) for w in new],
+        )
+        inserted = cursor.rowcount if new else 0
+        cursor.executemany(
+            _UPDATE_TASK,
+            [
+                (revision, w.columns is None, w.registers, *(w.columns or _DELETED_COLUMNS), w.task_id, w.loaded_revision)
+                for w in known
+            ],
+        )
+        updated = cursor.rowcount if known else 0
+        if inserted != len(new) or updated != len(known):
+            rows = self._revisions(cursor, [write.task_id for write in ordered])
+            raise StateConflict([write.task_id for write in ordered if rows.get(write.task_id) != revision])
+
+    def _revisions(self, cursor: sqlite3.Cursor, task_ids: Sequence[str]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for start in range(0, len(task_ids), _LOAD_CHUNK):
+            chunk = task_ids[start : start + _LOAD_CHUNK]
+            found.update(cursor.execute(f"SELECT id, revision FROM task WHERE id IN ({','.join('?' * len(chunk))})", chunk))
+        return found
+
+    def _unpark(self, cursor: sqlite3.Cursor, retried: Retried) -> None:
+        cursor.execute(_UNPARK, (retried.number,))
+        if cursor.rowcount != 1:
+            raise PositionConflict(f"parked record {retried.number} is gone: another retry was faster")
+        if retried.outcome not in ("applied", "unchanged", "ignored"):
+            raise ValueError(f"a retried record becomes applied, unchanged or ignored, not {retried.outcome}")
+        cursor.execute(
+            f"UPDATE position SET parked=parked-1, {retried.outcome}={retried.outcome}+1 WHERE topic=? AND partition=?",
+            retried.at,
+        )
+
+    def report_ends(self, ends: Iterable[Position], seen_at: str) -> None:
+        """Remember where the logs ended at ``seen_at`` (RFC 3339)."""
+        with self._transaction() as cursor:
+            cursor.executemany(
+                "UPDATE position SET end_offset=?, end_seen_at=? WHERE topic=? AND partition=?",
+                [(end.next_offset, seen_at, end.topic, end.partition) for end in ends],
+            )
+
+    def partitions(self) -> Sequence[PartitionStatus]:
+        """Every partition that the store has a position of, by topic and partition."""
+        names = ("read", "applied", "unchanged", "ignored", "parked", "newest_event_time", "end_offset", "end_seen_at", "committed_at")
+        columns = [tables.position.c[name] for name in ("topic", "partition", "next_offset", "identity", *names)]
+        statement = _text(select(*columns).order_by(tables.position.c.topic, tables.position.c.partition))
+        with translated(self.path):
+            rows = self._connection.execute(statement).fetchall()
+        return [
+            PartitionStatus(
+                position=Position(*row[:4]),
+                counters=Counters(*row[4:9]),
+                newest_event_time=row[9] or None,
+                end_offset=row[10],
+                end_seen_at=row[11],
+                committed_at=row[12],
+            )
+            for row in rows
+        ]
+
+    def jumps(self) -> Sequence[Jump]:
+        """Every position that an operator's choice has moved, oldest first."""
+        with translated(self.path):
+            rows = self._connection.execute("SELECT topic, partition, stored, chosen, policy, at FROM jump ORDER BY number").fetchall()
+        return [Jump(at=TopicPartition(row[0], row[1]), stored=row[2], chosen=row[3], policy=row[4], when=row[5]) for row in rows]
+
+    def parked(self, *, after: int = 0, limit: int = 100, reason: str | None = None) -> Sequence[ParkedRecord]:
+        """Parked records with a number above ``after``, ascending, at most ``limit``."""
+        statement = select(tables.parked).where(tables.parked.c.number > after).order_by(tables.parked.c.number).limit(limit)
+        if reason is not None:
+            statement = statement.where(tables.parked.c.reason == reason)
+        return self._select_parked(statement)
+
+    def parked_record(self, number: int) -> ParkedRecord | None:
+        """One parked record by its number."""
+        found = self._select_parked(select(tables.parked).where(tables.parked.c.number == number))
+        return found[0] if found else None
+
+    def _select_parked(self, statement: Any) -> list[ParkedRecord]:
+        compiled = statement.compile(dialect=sqlite.dialect(paramstyle="named"))
+        with translated(self.path):
+            rows = self._connection.execute(str(compiled), compiled.params).fetchall()
+        return [_parked_record(row) for row in rows]
+
+    def drop_parked(self, numbers: Sequence[int]) -> int:
+        """Delete the bytes of these records; how many had any."""
+        with self._transaction() as cursor:
+            dropped = 0
+            for number in numbers:
+                cursor.execute(
+                    "UPDATE parked SET key=NULL, headers=?, value=NULL, dropped=1 WHERE number=? AND NOT dropped",
+                    (_headers_to_bytes([]), number),
+                )
+                dropped += cursor.rowcount
+        return dropped
+
+    def task_count(self) -> int:
+        """Tasks without the deleted ones."""
+        with translated(self.path):
+            (count,) = self._connection.execute("SELECT count(*) FROM task WHERE NOT deleted").fetchone()
+        return int(count)
+
+    def revision(self) -> int:
+        """The revision of the newest commit; 0 before the first."""
+        with translated(self.path):
+            (revision,) = self._connection.execute("SELECT CAST(value AS INTEGER) FROM meta WHERE name='revision'").fetchone()
+        return int(revision)
+
+
+def _parked_row(parked: ParkedRecord) -> tuple[Any, ...]:
+    record = parked.record
+    headers = _headers_to_bytes(list(record.headers))
+    at = (record.topic, record.partition, record.offset)
+    return (*at, parked.reason, parked.detail, record.key, headers, record.value, record.timestamp_ms)
+
+
+def _parked_record(row: Sequence[Any]) -> ParkedRecord:
+    number, topic, partition, offset, reason, detail, key, headers, value, timestamp_ms, dropped = row
+    record = Record(topic, partition, offset, value, key, _headers_from_bytes(headers), timestamp_ms)
+    return ParkedRecord(record=record, reason=reason, detail=detail, number=number, dropped=bool(dropped))

@@ -1,0 +1,85 @@
+"""One SQLite file as a connection: how it is opened, and what its errors mean."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tracker.errors import NotFound, StoreError, StoreFull, StoreMismatch, StoreUnavailable
+from tracker.model.limits import Limits
+from tracker.stores import schema
+
+BUSY_TIMEOUT_MS = 30_000
+"""Several workers may write one file: each waits for the others' batches, which take well under a second each."""
+PAGE_BYTES = 16_384
+"""A state is about 1 kB: larger pages make the tree flatter (10 % faster than 4 kB)."""
+CACHE_KIB = 65_536
+"""Of the 400 MB that a worker may take; the operating system's cache does the rest."""
+WAL_PAGES = 4_000
+"""64 MB of log between checkpoints: hot pages are copied into the file once, not once a batch."""
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """SQLite's errors as ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _translate(error, path) from error
+
+
+def _translate(error: sqlite3.Error, path: str) -> StoreError:
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreUnavailable(f"{path} is locked by another writer for over {BUSY_TIMEOUT_MS // 1000} s")
+    if code == sqlite3.SQLITE_FULL:
+        return StoreFull(f"no space is left for {path}: nothing of this commit was written. Make room and start again")
+    if code == sqlite3.SQLITE_NOTADB:
+        return StoreMismatch(f"expected a tracker store, but {path} is no SQLite database; name another file with --store")
+    if code == sqlite3.SQLITE_CORRUPT:
+        return StoreError(f"{path} is damaged ({error}): restore a copy, or fold the log again into a new store")
+    return StoreError(f"{path} can't be used: {error}")
+
+
+def connect(path: str, *, limits: Limits | None, synchronous: str, create: bool) -> tuple[sqlite3.Connection, Limits]:
+    """A connection for the one writing thread, its store migrated and checked, and the limits in force."""
+    if not Path(path).exists():
+        if not create:
+            raise NotFound(f"there is no store {path}: tracker run or tracker replay makes one, or name another with --store")
+        if not Path(path).absolute().parent.is_dir():
+            raise NotFound(f"there is no folder {Path(path).absolute().parent} for the store {path}: make it, or name another with --store")
+    with translated(path):
+        # One thread at a time uses it, but not always the one that opened it.
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+        try:
+            connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+            connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
+            connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            connection.execute(f"PRAGMA synchronous={synchronous}")
+            connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+            connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
+            connection.execute(f"PRAGMA journal_size_limit={WAL_PAGES * PAGE_BYTES}")
+            if schema.stored_schema(connection) != schema.SCHEMA:
+                schema.migrate(path, limits)
+            return connection, schema.check(connection, limits)
+        except BaseException:
+            connection.close()
+            raise
+
+
+def connect_readonly(path: str) -> tuple[sqlite3.Connection, Limits]:
+    """A connection that can't write, for readers beside the writer."""
+    if not Path(path).exists():
+        raise NotFound(f"there is no store {path}: tracker run or tracker replay makes one, or name another with --store")
+    with translated(path):
+        connection = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+            if schema.stored_schema(connection) is None:
+                raise StoreMismatch(f"{path} is an empty database: tracker run or tracker replay makes a store")
+            return connection, schema.check(connection, None)
+        except BaseException:
+            connection.close()
+            raise
