@@ -21,25 +21,32 @@ def canonical(value: object) -> bytes:
 
 
 def parse(value: bytes) -> tuple[Any, int]:
-    """The JSON value and how many levels of arrays and objects it has. Below level 100 containers are only checked, and read as 0.
+    """The JSON value and how many levels of arrays and objects it has (what a key given twice had before is no part of it).
+
+    Below level 100 containers are only checked, and read as 0.
 
     A fraction or power that no double holds reads as an infinity, an integer of more than 30 digits as one of 30 digits.
     """
     try:
         text = value.decode("utf-8")
-        flat, depth = _flattened(text)
-        parsed = _loads(flat)
+        parsed = _loads(_flattened(text))
         for string in _STRING.findall(text) if "\\u" in text else []:
             json.loads(string).encode("utf-8")  # an unpaired surrogate has no UTF-8
     except (ValueError, IndexError):
         raise NotJson from None
-    return parsed, depth
+    return parsed, levels(parsed)
 
 
-def _flattened(text: str) -> tuple[str, int]:
-    """The text with every container below level 100 checked and replaced by 0, as ``json`` is recursive, and its depth."""
+def levels(value: object) -> int:
+    """How many levels of arrays and objects a parsed value has, counting itself; 0 for what is neither."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(levels, inner), default=0)
+
+
+def _flattened(text: str) -> str:
+    """The text with every container below level 100 checked and replaced by 0, as ``json`` is recursive."""
     open_texts: list[list[str]] = [[]]
-    depth = start = 0
+    start = 0
     for match in _STRING_OR_BRACKET.finditer(text):
         token = match.group()
         if token in "[{":
@@ -47,7 +54,6 @@ def _flattened(text: str) -> tuple[str, int]:
             open_texts.append([token])
         elif token in "]}":
             inner = [*open_texts.pop(), text[start : match.end()]]
-            depth = max(depth, len(open_texts))
             if len(open_texts) > 100:
                 _loads("".join(inner))
                 inner = ["0"]
@@ -57,7 +63,7 @@ def _flattened(text: str) -> tuple[str, int]:
         start = match.end()
     if len(open_texts) != 1:
         raise ValueError("brackets left open")
-    return "".join(open_texts[0]) + text[start:], depth
+    return "".join(open_texts[0]) + text[start:]
 
 
 def _loads(text: str) -> Any:

@@ -13,7 +13,7 @@ import msgspec
 
 from tracker.fold.event import IGNORED, Ignored, Parked, Reason, TaskEvent, stamp_of
 from tracker.fold.json_text import OUT_OF_RANGE, OVERFLOW, NotJson, canonical, deeper_than, has, parse
-from tracker.fold.shapes import DATA, NEEDS_DATA, Correction, Data, Definition, LocalizedText, Message, Target
+from tracker.fold.shapes import DATA, NEEDS_DATA, Correction, Data, Definition, LocalizedText, Message, Nothing, Target
 from tracker.model.kinds import TYPE_PREFIX
 from tracker.model.limits import MAX_ATTEMPT, MAX_DEPTH, MAX_FIELD_BYTES, MAX_ID_CODE_POINTS, MAX_SEQUENCE, Limits
 from tracker.model.records import Record
@@ -106,7 +106,7 @@ def _tombstone(record: Record) -> TaskEvent:
     if record.key is None:
         _refuse("not-an-event", "expected an event, got a null value with neither key nor ce_ header: it names no task")
     task_id = _task_id(_header(record.key), "the record's key")
-    return TaskEvent("deleted", task_id, 1, "", "", DATA["deleted"]())
+    return TaskEvent("deleted", task_id, 1, "", "", Nothing())
 
 
 def _event(attributes: dict[str, Any], record: Record, limits: Limits) -> TaskEvent:

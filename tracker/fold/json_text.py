@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 from tracker.model.limits import MAX_INTEGER, MIN_INTEGER
 
+_STRINGS_AND_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
+_CUT_LEVELS = 200
 _ESCAPES = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 
 
@@ -46,21 +48,53 @@ def _constant(name: str) -> NoReturn:
     raise NotJson(f"{name} is not JSON")
 
 
+_loads = json.JSONDecoder(parse_int=_integer, parse_float=_float, parse_constant=_constant).decode
+
+
+def _cut(text: str) -> str:
+    """The text with 0 for each container at level 201, once it was read itself, from the inside out.
+
+    Even a value of a million levels is then read without recursion: its ``type`` alone may say that it is none of ours.
+    """
+    open_texts: list[list[str]] = [[]]
+    start = 0
+    for token in _STRINGS_AND_BRACKETS.finditer(text):
+        bracket = token.group()
+        if bracket in ("[", "{"):
+            open_texts[-1].append(text[start : token.start()])
+            open_texts.append([])
+            start = token.start()
+        elif bracket in ("]", "}") and len(open_texts) > 1:
+            container = "".join([*open_texts.pop(), text[start : token.end()]])
+            if len(open_texts) % _CUT_LEVELS == 1 and len(open_texts) > 1:
+                try:
+                    _loads(container)
+                except json.JSONDecodeError as error:
+                    raise NotJson(f"{error.msg} below level {_CUT_LEVELS}") from None
+                container = "0"
+            open_texts[-1].append(container)
+            start = token.end()
+    if len(open_texts) > 1:
+        raise NotJson(f"{len(open_texts) - 1} brackets are left open")
+    return "".join(open_texts[0]) + text[start:]
+
+
 def parse(value: bytes) -> Any:
     """The one JSON value in ``value``; integers outside 64 bits and overflowing numbers are the two marks above.
 
-    Raises `NotJson`. A value nested deeper than this reader can follow (at least 500 levels) is not JSON to it.
+    Raises `NotJson`. In a value nested so deep that it can't be read at once, 0 stands for what is below level 200.
     """
     try:
         text = value.decode()
     except UnicodeDecodeError as error:
         raise NotJson(f"byte {error.start} is not UTF-8") from None
     try:
-        parsed = json.loads(text, parse_int=_integer, parse_float=_float, parse_constant=_constant)
+        try:
+            parsed = _loads(text)
+        except RecursionError:
+            parsed = _loads(_cut(text))
     except json.JSONDecodeError as error:
         raise NotJson(f"{error.msg} at character {error.pos}") from None
-    except RecursionError:
-        raise NotJson("it is nested too deep to be read") from None
     if "\\ud" in text or "\\uD" in text:
         _check_surrogates(text)
     return parsed

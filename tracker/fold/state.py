@@ -15,6 +15,7 @@ import msgspec
 from tracker.fold.shapes import Message
 from tracker.model.limits import DEFAULT_LIMITS, Limits
 
+
 class Layer(msgspec.Struct, array_like=True, gc=False):
     """The names that one event's values still win. A name stands only in the layer that wins it, so a stamp is kept once."""
 

@@ -196,7 +196,7 @@ def why(task_id: str, state: TaskState) -> dict[str, Reason]:
     Attributes are listed as ``attributes.KEY``, messages and returns as ``messages[N]`` and ``returns[N]``.
     """
     if state.deleted:
-        return {"deleted": Reason(True, rule="a deleted event is final: nothing else of the task is kept")}
+        return {"deleted": Reason(value=True, rule="a deleted event is final: nothing else of the task is kept")}
     document = {**view(task_id, state), "parentId": _values(state)["parentId"]}
     reasons = {
         "created": Reason(
@@ -231,8 +231,4 @@ def why(task_id: str, state: TaskState) -> dict[str, Reason]:
 def _of_layer(layer: Layer, state: TaskState, document: dict[str, Any]) -> dict[str, Reason]:
     event = stamp_parts(layer.stamp)
     of_attempt = event.attempt == state.attempt
-    return {
-        name: Reason(document[name], event)
-        for name in layer.values
-        if of_attempt or name not in ("progress", "percentComplete")
-    }
+    return {name: Reason(document[name], event) for name in layer.values if of_attempt or name not in ("progress", "percentComplete")}
