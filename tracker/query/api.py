@@ -1,0 +1,268 @@
+"""TaskQuery: the one reading door. What it answers comes from the tasks' states; what is deleted is not there.
+
+Each call reads one snapshot of the store, in a thread, beside the writer. A stream holds its snapshot until it ends or is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+import msgspec
+
+from tracker.errors import UsageError
+from tracker.fold import view
+from tracker.query.base import Reader, Row, Snapshot
+from tracker.query.fields import FIELDS, suggestion
+from tracker.query.filters import Node, parse
+from tracker.query.pages import BY_ID, Page, from_cursor, parse_sorters, to_cursor
+from tracker.query.report import StatusReport, report
+from tracker.stores.base import ParkedRecord
+
+if TYPE_CHECKING:
+    # Loaded where they are made: who wants plain documents does not pay for pydantic.
+    from tracker.model.status import TaskExtension, TaskStatus
+    from tracker.stores.memory import MemoryStore
+
+MAX_LIMIT = 10_000
+"""Rows of one page, which stands in memory as a whole; ``stream`` has no limit."""
+_CHUNK = 200
+"""Documents that a stream makes at once in its thread: some milliseconds of work."""
+T = TypeVar("T")
+
+
+class Change(msgspec.Struct):
+    """A task that changed, as it is now."""
+
+    id: str
+    revision: int
+    """Go on from here: ``changes_since(revision)``."""
+    document: dict[str, Any] | None
+    """None: the task was deleted."""
+
+
+class TaskQuery:
+    """An open store, for reading. Made by `open_query`, or by ``TaskQuery.over`` of a memory store; an async context manager."""
+
+    def __init__(self, opened: Callable[[], Reader]) -> None:
+        self._opened = opened
+        self._reader: Reader | None = None
+
+    @classmethod
+    def over(cls, store: MemoryStore) -> Self:
+        """The tasks of a memory store that this process fills."""
+        from tracker.query.memory import MemoryReader
+
+        return cls(lambda: MemoryReader(store))
+
+    async def __aenter__(self) -> Self:
+        self._reader = await asyncio.to_thread(self._opened)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    @property
+    def _store(self) -> Reader:
+        if self._reader is None:
+            raise UsageError("the query is not open: use it as `async with open_query(url) as tasks`")
+        return self._reader
+
+    async def _read(self, question: Callable[[Snapshot], T]) -> T:
+        store = self._store
+
+        def ask() -> T:
+            with store.snapshot() as snapshot:
+                return question(snapshot)
+
+        return await asyncio.to_thread(ask)
+
+    async def _each(self, question: Callable[[Snapshot], Iterator[Row]], shown: Callable[[Row], T]) -> AsyncIterator[T]:
+        """The rows of one snapshot, shown in chunks. One thread does it all, the closing too, whatever the consumer does meanwhile."""
+        store, loop = self._store, asyncio.get_running_loop()
+        thread = ThreadPoolExecutor(1, thread_name_prefix="tracker-query")
+        opened: list[AbstractContextManager[Snapshot]] = []
+        rows: Iterator[Row] = iter(())
+
+        def begin() -> None:
+            nonlocal rows
+            context = store.snapshot()
+            snapshot = context.__enter__()
+            opened.append(context)
+            rows = question(snapshot)
+
+        def chunk() -> list[T]:
+            return [shown(row) for row in islice(rows, _CHUNK)]
+
+        def end() -> None:
+            getattr(rows, "close", lambda: None)()
+            for context in opened:
+                context.__exit__(None, None, None)
+
+        try:
+            await loop.run_in_executor(thread, begin)
+            while some := await loop.run_in_executor(thread, chunk):
+                for each in some:
+                    yield each
+        finally:
+            thread.submit(end)
+            thread.shutdown(wait=False)
+
+    def _document(self, row: Row, *, extension: bool) -> dict[str, Any]:
+        document = view.view(row.id, row.state, self._store.limits)
+        if extension:
+            document["tracker"] = {**view.extension(row.state), "revision": row.revision}
+        return document
+
+    async def document(self, id: str, *, extension: bool = False) -> dict[str, Any] | None:
+        """One task's 18 keys (and the key ``tracker`` with the extension) as plain values; None if there is no such task."""
+        row = await self._read(lambda snapshot: snapshot.task(id))
+        return None if row is None or row.state.deleted else self._document(row, extension=extension)
+
+    async def get(self, id: str) -> TaskStatus | None:
+        """The status of one task; None if there is no such task."""
+        from tracker.model.status import TaskStatus
+
+        document = await self.document(id)
+        return None if document is None else TaskStatus.model_validate(document)
+
+    async def get_with_extension(self, id: str) -> tuple[TaskStatus, TaskExtension] | None:
+        """The status of one task, and what the tracker knows beyond it."""
+        from tracker.model.status import TaskExtension, TaskStatus
+
+        document = await self.document(id, extension=True)
+        if document is None:
+            return None
+        extension = TaskExtension.model_validate(document.pop("tracker"))
+        return TaskStatus.model_validate(document), extension
+
+    async def list(
+        self, filters: str | None = None, sorters: str | None = None, limit: int = 250, after: str | None = None
+    ) -> Page[TaskStatus]:
+        """At most ``limit`` (0 to 10,000) matching tasks, by ``created,id`` unless told, after the cursor of an earlier page."""
+        from tracker.model.status import TaskStatus
+
+        page = await self.documents_page(filters, sorters, limit, after)
+        return Page([TaskStatus.model_validate(document) for document in page.items], page.next)
+
+    async def documents_page(
+        self,
+        filters: str | None = None,
+        sorters: str | None = None,
+        limit: int = 250,
+        after: str | None = None,
+        *,
+        extension: bool = False,
+    ) -> Page[dict[str, Any]]:
+        """The same page as plain documents."""
+        if not 0 <= limit <= MAX_LIMIT:
+            raise UsageError(f"a page has a limit of 0 to {MAX_LIMIT:,}, not {limit:,}; a stream has none")
+        where, order = _filter(filters), parse_sorters(sorters)
+        key = None if after is None else from_cursor(order, after)
+
+        def question(snapshot: Snapshot) -> Page[dict[str, Any]]:
+            # One more than is given tells whether there is a next page.
+            rows = list(snapshot.rows(where, order, after=key, limit=limit + 1)) if limit else []
+            more = to_cursor(order, rows[limit - 1].key) if len(rows) > limit else None
+            return Page([self._document(row, extension=extension) for row in rows[:limit]], more)
+
+        return await self._read(question)
+
+    @overload
+    async def count(self, filters: str | None = None, by: None = None) -> int: ...
+
+    @overload
+    async def count(self, filters: str | None = None, *, by: str) -> dict[str | int | None, int]: ...
+
+    async def count(self, filters: str | None = None, by: str | None = None) -> int | dict[str | int | None, int]:
+        """How many tasks match; ``by`` a field, how many have each of its values (ascending, null last)."""
+        where = _filter(filters)
+        if by is None:
+            return await self._read(lambda snapshot: snapshot.count(where))
+        field = FIELDS.get(by)
+        if field is None:
+            raise UsageError(
+                f'counts are by a field, and there is no "{by}"{suggestion(by, FIELDS) or "; fields are " + ", ".join(FIELDS)}'
+            )
+        counts: dict[Any, int] = await self._read(lambda snapshot: snapshot.counts(where, field))
+        return {value: counts[value] for value in sorted(counts, key=lambda value: (value is None, value))}
+
+    async def stream(self, filters: str | None = None) -> AsyncIterator[TaskStatus]:
+        """All matching tasks of one snapshot, in code point order of their ids, in bounded memory."""
+        from tracker.model.status import TaskStatus
+
+        async for document in self.documents(filters):
+            yield TaskStatus.model_validate(document)
+
+    async def documents(
+        self, filters: str | None = None, sorters: str | None = None, *, extension: bool = False
+    ) -> AsyncIterator[dict[str, Any]]:
+        """The same as plain documents, in the order of ``sorters`` (``id`` unless told)."""
+        where, order = _filter(filters), parse_sorters(sorters) if sorters else BY_ID
+        rows = self._each(lambda snapshot: snapshot.rows(where, order), lambda row: self._document(row, extension=extension))
+        async for document in rows:
+            yield document
+
+    async def changes_since(self, revision: int, filters: str | None = None, *, extension: bool = False) -> AsyncIterator[Change]:
+        """Each task that changed after ``revision``, once, as it is now: by revision and id, deleted ones among them.
+
+        With filters, those that match now, and all deleted ones. A commit's tasks share a revision: go on from one only when
+        its last change was seen, which is sure at the end of the iteration.
+        """
+        where = _filter(filters)
+
+        def shown(row: Row) -> Change:
+            return Change(row.id, row.revision, None if row.state.deleted else self._document(row, extension=extension))
+
+        async for change in self._each(lambda snapshot: snapshot.changed(revision, where), shown):
+            yield change
+
+    async def revision(self) -> int:
+        """The revision of the newest commit; 0 before the first."""
+        return await self._read(lambda snapshot: snapshot.revision())
+
+    async def why(self, id: str) -> dict[str, view.Reason] | None:
+        """For each field the event that set it, or its rule; of a deleted task that it is deleted; None if the store never had the task."""
+        row = await self._read(lambda snapshot: snapshot.task(id))
+        return None if row is None else view.why(id, row.state)
+
+    async def status(self, now: datetime | None = None) -> StatusReport:
+        """Positions, lags, counters and size. A lag is unknown where no worker has reported the end in the minute before ``now``."""
+        now = now or datetime.now(UTC)  # noqa: TID251 - how old a report is depends on when it is asked; no status does
+        return report(await self._read(lambda snapshot: snapshot.facts()), now)
+
+    async def parked(self, *, after: int = 0, limit: int = 100, reason: str | None = None) -> Sequence[ParkedRecord]:
+        """Refused records with a number above ``after``, ascending."""
+        return await self._read(lambda snapshot: snapshot.parked(after=after, limit=limit, reason=reason))
+
+    async def parked_record(self, number: int) -> ParkedRecord | None:
+        """One refused record."""
+        return await self._read(lambda snapshot: snapshot.parked_record(number))
+
+
+def open_query(url: str) -> TaskQuery:
+    """The tasks of the store at ``sqlite:///PATH``: ``async with open_query(url) as tasks``.
+
+    Raises `UsageError` for another URL; on entering `NotFound`, `StoreMismatch` or `StoreError`.
+    """
+    from tracker.stores.open import sqlite_path
+
+    path, _ = sqlite_path(url)
+
+    def opened() -> Reader:
+        from tracker.query.sql import SqlReader
+
+        return SqlReader(path)
+
+    return TaskQuery(opened)
+
+
+def _filter(text: str | None) -> Node | None:
+    return None if text is None else parse(text)

@@ -1,0 +1,119 @@
+"""Reading a memory store: the same answers as from a file, by Python predicates and sorts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cmp_to_key
+from itertools import islice
+from typing import Any
+
+from tracker.fold.state import from_bytes
+from tracker.model.rows import Columns
+from tracker.query.base import Facts, Row
+from tracker.query.fields import Field
+from tracker.query.filters import Node
+from tracker.query.pages import Key, Order
+from tracker.query.predicate import Predicate, compile_predicate, reader
+from tracker.stores.base import Write
+from tracker.stores.memory import MemoryStore
+
+
+class MemorySnapshot:
+    """The tasks of one moment; see `tracker.query.base.Snapshot`. Positions and parked records are as they are when asked for."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._tasks = dict(store.tasks)
+        self.parked = store.parked
+        self.parked_record = store.parked_record
+        self.revision = store.revision
+
+    def _living(self, where: Node | None) -> Iterator[tuple[Write, Columns, int]]:
+        matches: Predicate = (lambda _id, _row: True) if where is None else compile_predicate(where)
+        for write, revision in self._tasks.values():
+            if write.columns is not None and matches(write.task_id, write.columns):
+                yield write, write.columns, revision
+
+    def task(self, id: str) -> Row | None:
+        """The task, deleted or not."""
+        held = self._tasks.get(id)
+        return None if held is None else _row(*held)
+
+    def rows(self, where: Node | None, order: Order, *, after: Key | None = None, limit: int | None = None) -> Iterator[Row]:
+        """Matching tasks in the order."""
+        reads = [reader(sort.field) for sort in order]
+        found = [(tuple(read(write.task_id, row) for read in reads), write, revision) for write, row, revision in self._living(where)]
+        later = _later(order)
+        found.sort(key=lambda each: later(each[0]))
+        wanted: Iterable[tuple[Key, Write, int]] = found
+        if after is not None:
+            wanted = (each for each in found if later(after) < later(each[0]))
+        for key, write, revision in islice(wanted, limit):
+            yield _row(write, revision, key)
+
+    def count(self, where: Node | None) -> int:
+        """How many tasks match."""
+        return sum(1 for _ in self._living(where))
+
+    def counts(self, where: Node | None, by: Field) -> dict[str | int | None, int]:
+        """How many matching tasks have each value."""
+        read = reader(by)
+        return dict(Counter(read(write.task_id, row) for write, row, _ in self._living(where)))
+
+    def changed(self, revision: int, where: Node | None) -> Iterator[Row]:
+        """Tasks of later revisions, by revision and id."""
+        matches: Predicate = (lambda _id, _row: True) if where is None else compile_predicate(where)
+        changed = sorted((at, id) for id, (_, at) in self._tasks.items() if at > revision)
+        for at, id in changed:
+            write, _ = self._tasks[id]
+            if write.columns is None or matches(id, write.columns):
+                yield _row(write, at)
+
+    def facts(self) -> Facts:
+        """What the store says of itself."""
+        reasons = Counter(parked.reason for parked in self._store.parked(limit=2**62))
+        return Facts(
+            partitions=self._store.partitions(),
+            jumps=self._store.jumps(),
+            parked_by_reason=dict(sorted(reasons.items())),
+            tasks=self.count(None),
+            store_bytes=None,
+            revision=self._store.revision(),
+        )
+
+
+def _row(write: Write, revision: int, key: Key = ()) -> Row:
+    return Row(write.task_id, revision, from_bytes(write.registers), key)
+
+
+def _later(order: Order) -> Callable[[Key], Any]:
+    """A wrapper of keys that compares as the order says: text by code point, nulls last in both directions."""
+
+    def compare(one: Key, other: Key) -> int:
+        for sort, mine, theirs in zip(order, one, other, strict=True):
+            if mine == theirs:
+                continue
+            if mine is None or theirs is None:
+                return 1 if mine is None else -1
+            greater = 1 if mine > theirs else -1  # type: ignore[operator]
+            return -greater if sort.descending else greater
+        return 0
+
+    return cmp_to_key(compare)
+
+
+class MemoryReader:
+    """A memory store that is open in this process."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store, self.limits = store, store.limits
+
+    @contextmanager
+    def snapshot(self) -> Iterator[MemorySnapshot]:
+        """The tasks as they are now."""
+        yield MemorySnapshot(self._store)
+
+    def close(self) -> None:
+        """Nothing to close."""
