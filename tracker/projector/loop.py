@@ -1,0 +1,299 @@
+"""The projector: the one loop that knows the whole road, from a source's records to a store's commits.
+
+Two things run side by side: the event loop reads the next batch (and keeps a broker's heartbeats going) while a worker thread
+folds and commits the last one. Batches are committed in the order in which they were read, and a batch is only begun when the one
+before it is in the store; whatever goes wrong, the batches in hand are dropped and reading goes on from the stored position.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Literal, TypeVar
+
+import msgspec
+
+from tracker.errors import LostOffset, PositionConflict, SourceChanged, TooManyParked
+from tracker.model.records import Batch, Position, TopicPartition
+from tracker.projector.projection import Abandoned, Projection, no_seam
+from tracker.sources.base import OnRevoked, Source
+from tracker.stores.base import Counters, StatusStore
+
+log = logging.getLogger("tracker.projector")
+T = TypeVar("T")
+
+PARKED_WINDOW_RECORDS = 10_000
+"""`Options.max_parked_ratio` looks at so many of the last records."""
+PARKED_MIN_RECORDS = 1_000
+"""It is not judged before so many were seen."""
+ENDS_EVERY_S = 2.0
+"""How often the store is told where the logs end."""
+IDLE_WAIT_S = 0.25
+"""How long one read waits for a first record: after that, other things get a look."""
+STOP_BUDGET_S = 4.0
+"""A stop or a revocation waits so long for the running batch; then the batch is given up (its commit would be refused anyway)."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How a projector works; none of it can change a status."""
+
+    max_batch_records: int = 10_000
+    max_batch_age_s: float = 0.1
+    """How long a record may wait for others to share its commit."""
+    max_parked_ratio: float = 0.1
+    """Stop when more of the last 10,000 records than this share were parked; 0: never."""
+    on_lost_offset: Literal["stop", "earliest", "latest"] = "stop"
+    until_end: bool = False
+    """Stop when the store has reached the ends that the log had at the start, for all partitions."""
+
+
+class Totals(msgspec.Struct):
+    """What a run did."""
+
+    counters: Counters
+    seconds: float
+
+
+class Progress(msgspec.Struct):
+    """Told after each commit."""
+
+    counters: Counters
+    """Of this run so far."""
+    seconds: float
+    positions: Mapping[TopicPartition, Position]
+
+
+class Projector:
+    """Reads a source, folds it into a store, until the source ends, the ends are reached, `stop` is called, or something is wrong.
+
+    ``make_source`` gets the callback that a source awaits before it gives up partitions.
+    """
+
+    def __init__(
+        self,
+        make_source: Callable[[OnRevoked], Source],
+        store: StatusStore,
+        *,
+        options: Options | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        seam: Callable[[str], None] = no_seam,
+    ) -> None:
+        self._options = options or Options()
+        self._source = make_source(self._revoked)
+        self.projection = Projection(store, seam=seam)
+        self._store = store
+        self._on_progress = on_progress
+        self._seam = seam
+        self._worker = ThreadPoolExecutor(1, "tracker-fold")
+        self._stopping = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._targets: dict[TopicPartition, Position] | None = None
+        self._counters = Counters()
+        self._started = perf_counter()
+        self._recent: deque[tuple[int, int]] = deque()
+        self._ends_due = 0.0
+
+    def stop(self) -> None:
+        """Ask the run to end within 5 seconds, with the running batch committed or dropped whole. From any thread or signal handler."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+
+    async def run(self) -> Totals:
+        """Go; raises the `TrackerError` that ended it, if one did."""
+        self._loop = asyncio.get_running_loop()
+        self._started = perf_counter()
+        try:
+            async with self._source:
+                while await self._follow_assignment():
+                    pass
+        finally:
+            self._worker.shutdown(wait=False)
+        return Totals(self._counters, perf_counter() - self._started)
+
+    async def _follow_assignment(self) -> bool:
+        """From an assignment to its end; True if there may be another."""
+        beginnings = await self._unless_stopping(self._source.assigned())
+        if beginnings is None:
+            return False
+        while True:
+            positions = await self._in_worker(lambda: self.projection.claim(beginnings.values()))
+            await self._seek(beginnings, positions)
+            try:
+                return await self._read_on()
+            except PositionConflict as conflict:
+                log.warning("batch dropped, reading goes on from the stored position: %s", conflict)
+
+    async def _seek(self, beginnings: Mapping[TopicPartition, Position], positions: Mapping[TopicPartition, Position]) -> None:
+        policy = self._options.on_lost_offset
+        try:
+            await self._source.seek(positions.values())
+        except LostOffset as lost:
+            if policy == "stop":
+                raise
+            chosen = {
+                (at := TopicPartition(each.topic, each.partition)): Position(
+                    each.topic,
+                    each.partition,
+                    each.beginning if policy == "earliest" else each.end,
+                    beginnings[at].identity if at in beginnings else positions[at].identity,
+                )
+                for each in lost.lost
+            }
+            await self._jump(chosen, str(lost))
+        except SourceChanged as changed:
+            if policy != "earliest":
+                raise
+            others = {at: begin for at, begin in beginnings.items() if begin.identity != positions[at].identity}
+            await self._jump(others, str(changed))
+
+    async def _jump(self, chosen: Mapping[TopicPartition, Position], why: str) -> None:
+        policy = self._options.on_lost_offset
+        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        await self._in_worker(lambda: self.projection.jump(chosen, policy, now))
+        for at, position in chosen.items():
+            log.warning("%s, partition %d: going on at offset %d (--on-lost-offset=%s): %s", *at, position.next_offset, policy, why)
+        await self._source.seek(self.projection.positions.values())
+
+    async def _read_on(self) -> bool:
+        """Read and commit until the assignment changes (True), or the run is over (False)."""
+        if self._options.until_end and self._targets is None:
+            self._targets = dict(await self._source.ends())
+        try:
+            while True:
+                batch = await self._gather()
+                over = batch.ended or self._stopping.is_set()
+                if batch.positions and not batch.reassigned and not self._stopping.is_set():
+                    await self._finish()
+                    self._running = asyncio.create_task(self._process(batch))
+                if batch.reassigned or over:
+                    await self._finish()
+                    return batch.reassigned and not over
+                await self._report_ends()
+                if self._targets is not None and await self._has_reached(self._targets):
+                    return False
+        finally:
+            await self._give_up()
+
+    async def _gather(self) -> Batch:
+        """The next batch: up to so many records, waiting no longer than a batch may age, but for as long as the last one is at work."""
+        options = self._options
+        gathered = Batch({}, {})
+        deadline: float | None = None
+        while True:
+            wait_s = IDLE_WAIT_S if deadline is None else max(0.0, min(IDLE_WAIT_S, deadline - perf_counter()))
+            busy = self._running is not None and not self._running.done()
+            if busy and deadline is not None:
+                wait_s = max(wait_s, 0.01)
+            batch = await self._unless_stopping(self._source.read(options.max_batch_records - gathered.record_count, wait_s))
+            if batch is None or batch.reassigned:
+                return Batch({}, {}, reassigned=batch is not None)
+            if _is_other_log(gathered, batch):
+                await self._finish()
+                await self._process(gathered)
+                gathered = Batch({}, {})
+            for at, records in batch.records.items():
+                gathered.records.setdefault(at, []).extend(records)
+            gathered.positions.update(batch.positions)
+            gathered.ended = batch.ended
+            if batch.positions and deadline is None:
+                deadline = perf_counter() + options.max_batch_age_s
+            if self._running is not None and self._running.done():
+                await self._finish()  # its error ends this batch too
+            full = gathered.record_count >= options.max_batch_records
+            if batch.ended or full or deadline is None or (perf_counter() >= deadline and self._running is None):
+                return gathered
+
+    async def _process(self, batch: Batch) -> None:
+        counted = await self._in_worker(lambda: self.projection.process(batch))
+        self._counters.add(counted)
+        self._seam("before the log is told")
+        await self._source.committed(batch.positions.values())
+        if self._on_progress is not None:
+            self._on_progress(Progress(self._counters, perf_counter() - self._started, self.projection.positions))
+        log.debug("committed %d records: %s", counted.read, ", ".join(f"{p.topic}/{p.partition} at {p.next_offset}" for p in batch.positions.values()))
+        self._judge(counted)
+
+    def _judge(self, counted: Counters) -> None:
+        """Stop before a wrong topic or a bad deploy turns the whole log into parked records."""
+        recent, ratio = self._recent, self._options.max_parked_ratio
+        recent.append((counted.read, counted.parked))
+        read = sum(each[0] for each in recent)
+        while read - recent[0][0] >= PARKED_WINDOW_RECORDS:
+            read -= recent.popleft()[0]
+        parked = sum(each[1] for each in recent)
+        if ratio and read >= PARKED_MIN_RECORDS and parked > ratio * read:
+            raise TooManyParked(
+                f"{parked} of the last {read} records were parked, more than --max-parked-ratio {ratio:g} allows: look at "
+                f"'tracker parked list'; is this the right log? Start again with a greater ratio (0: no limit) to go on"
+            )
+
+    async def _finish(self) -> None:
+        """Wait for the running batch; raises what it raised."""
+        running, self._running = self._running, None
+        if running is not None:
+            await running
+
+    async def _give_up(self) -> None:
+        """Leave no batch behind: the running one gets a moment to be committed, or is dropped whole."""
+        running, self._running = self._running, None
+        if running is None:
+            return
+        done, _ = await asyncio.wait({running}, timeout=STOP_BUDGET_S)
+        if not done:
+            self.projection.abandon.set()
+            await asyncio.wait({running})
+            self.projection.abandon.clear()
+        if (error := running.exception()) is not None and not isinstance(error, Abandoned | PositionConflict):
+            raise error
+
+    async def _revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """Partitions are about to go: what runs is finished within the budget; afterwards the position fence would refuse it."""
+        running = self._running
+        if running is not None:
+            log.info("%d partitions are given up; finishing the running batch", len(partitions))
+            await asyncio.wait({running}, timeout=STOP_BUDGET_S)
+
+    async def _report_ends(self) -> None:
+        if perf_counter() < self._ends_due:
+            return
+        self._ends_due = perf_counter() + ENDS_EVERY_S
+        ends = await self._source.ends()
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        await self._in_worker(lambda: self._store.report_ends(ends.values(), now))
+
+    async def _has_reached(self, targets: Mapping[TopicPartition, Position]) -> bool:
+        """Whether the store is at the ends of all partitions, whoever holds them."""
+        if self._running is not None and not self._running.done():
+            return False
+        stored = await self._in_worker(self._store.partitions)
+        reached = {each.position.at: each.position.next_offset for each in stored}
+        return all(reached.get(at, -1) >= end.next_offset for at, end in targets.items())
+
+    async def _unless_stopping(self, work: Awaitable[T]) -> T | None:
+        """The result of ``work``; None if the run was asked to stop before, and the work is cancelled."""
+        task = asyncio.ensure_future(work)
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            return None
+        finally:
+            for each in (task, stopping):
+                if not each.done():
+                    each.cancel()
+            await asyncio.gather(task, stopping, return_exceptions=True)
+
+    async def _in_worker(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, call)
+
+
+def _is_other_log(gathered: Batch, batch: Batch) -> bool:
+    """Whether a topic's log was replaced (a rotated file): offsets of two logs never share a commit."""
+    return any(at in gathered.positions and gathered.positions[at].identity != new.identity for at, new in batch.positions.items())
