@@ -1,7 +1,7 @@
 """A real Kafka broker for the tests, from whatever this machine has: an address, a container, or a JVM.
 
-Ports are chosen before the start, so that a restarted broker answers where it did before. The broker has three listeners: plain,
-one with SASL (PLAIN and SCRAM, user ``alice``), and one for itself.
+Ports are chosen before the start, so that a restarted broker answers where it did before. The broker has up to four listeners: plain,
+one with SASL (PLAIN and SCRAM, user ``alice``), one with SASL over TLS (where ``openssl`` is there), and one for itself.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,9 @@ class Broker(Protocol):
     how: str
     bootstrap: str
     sasl_bootstrap: str | None
+    tls_bootstrap: str | None
+    ca: Path | None
+    """The certificate that signs the TLS listener's."""
     restartable: bool
 
     def restart(self) -> None: ...
@@ -62,6 +66,32 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def certificate(folder: Path) -> Path | None:
+    """A PEM file with key and certificate for 127.0.0.1, made for this run; None without openssl."""
+    if shutil.which("openssl") is None:
+        return None
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run([*command.split(), "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
+    both = folder / "broker.pem"
+    both.write_text(key.read_text() + cert.read_text())
+    return both
+
+
+def with_tls(settings: dict[str, str], port: int, listen: str, keystore: str) -> dict[str, str]:
+    """The same settings and a listener with SASL over TLS."""
+    return settings | {
+        "listeners": f"{settings['listeners']},{listen}",
+        "advertised.listeners": f"{settings['advertised.listeners']},TLS://127.0.0.1:{port}",
+        "listener.security.protocol.map": f"{settings['listener.security.protocol.map']},TLS:SASL_SSL",
+        "listener.name.tls.ssl.keystore.type": "PEM",
+        "listener.name.tls.ssl.keystore.location": keystore,
+        "listener.name.tls.plain.sasl.jaas.config": _PLAIN_JAAS,
+        "listener.name.tls.scram-sha-256.sasl.jaas.config": _SCRAM_JAAS,
+        "listener.name.tls.scram-sha-512.sasl.jaas.config": _SCRAM_JAAS,
+    }
 
 
 def properties(port: int, sasl_port: int, listen: str, inner: int, controller: int) -> dict[str, str]:
@@ -140,6 +170,8 @@ class GivenBroker:
     how: str
     bootstrap: str
     sasl_bootstrap: str | None = None
+    tls_bootstrap: str | None = None
+    ca: Path | None = None
 
     def __init__(self) -> None:
         address = os.environ.get("TRACKER_TEST_KAFKA")
@@ -174,15 +206,26 @@ class ContainerBroker:
         os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
         from testcontainers.core.container import DockerContainer
 
-        port, sasl_port = free_port(), free_port()
+        port, sasl_port, tls_port = free_port(), free_port(), free_port()
+        self._secrets = tempfile.TemporaryDirectory()
+        keystore = certificate(Path(self._secrets.name))
         listen = "PLAINTEXT://:9092,BROKER://:9093,SASL://:9095"
         container = DockerContainer(IMAGE)
         ports: Any = container.ports
-        ports.update({"9092/tcp": ("127.0.0.1", port), "9095/tcp": ("127.0.0.1", sasl_port)})  # with_bind_ports opens all interfaces
+        ports.update(
+            {"9092/tcp": ("127.0.0.1", port), "9095/tcp": ("127.0.0.1", sasl_port), "9096/tcp": ("127.0.0.1", tls_port)}
+        )  # with_bind_ports opens all interfaces
         # The start script writes its configuration over files that some builds of the image carry read-only.
         container.with_command(["sh", "-c", "chmod -f u+w /opt/kafka/config/* /etc/kafka/docker/*; exec /etc/kafka/docker/run"])
         container.with_env("CLUSTER_ID", CLUSTER_ID).with_env("KAFKA_HEAP_OPTS", "-Xmx512m -Xms128m")
-        for name, value in properties(port, sasl_port, listen, inner=9093, controller=9094).items():
+        settings = properties(port, sasl_port, listen, inner=9093, controller=9094)
+        self.tls_bootstrap: str | None = None
+        self.ca: Path | None = None
+        if keystore is not None:
+            settings = with_tls(settings, tls_port, "TLS://:9096", "/etc/kafka/secrets/broker.pem")
+            container.with_copy_into_container(keystore.read_bytes(), "/etc/kafka/secrets/broker.pem", 0o644)
+            self.tls_bootstrap, self.ca = f"127.0.0.1:{tls_port}", keystore.with_name("cert.pem")
+        for name, value in settings.items():
             mapped = name.replace("_", "__").replace("-", "___").replace(".", "_").upper()
             container.with_env(f"KAFKA_{mapped}", value)
         self._container = container
@@ -214,6 +257,7 @@ class ContainerBroker:
 
     def stop(self) -> None:
         self._container.stop()
+        self._secrets.cleanup()
 
 
 class LocalBroker:
@@ -236,6 +280,12 @@ class LocalBroker:
         self._home.mkdir(parents=True)
         listen = f"PLAINTEXT://127.0.0.1:{self._port},BROKER://localhost:{inner},SASL://127.0.0.1:{self._sasl_port}"
         settings = properties(self._port, self._sasl_port, listen, inner, controller) | {"log.dirs": str(self._home / "data")}
+        self.tls_bootstrap: str | None = None
+        self.ca: Path | None = None
+        if (keystore := certificate(self._home)) is not None:
+            tls_port = free_port()
+            settings = with_tls(settings, tls_port, f"TLS://127.0.0.1:{tls_port}", str(keystore))
+            self.tls_bootstrap, self.ca = f"127.0.0.1:{tls_port}", keystore.with_name("cert.pem")
         self._config = self._home / "server.properties"
         self._config.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         self.bootstrap = f"127.0.0.1:{self._port}"

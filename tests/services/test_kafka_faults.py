@@ -270,3 +270,22 @@ async def test_a_wrong_password_is_not_tried_for_ever(
             await kafka_source.assigned()
 
     assert "wrong-secret" not in str(caught.value) + repr(config) + repr(kafka_source) + caplog.text
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_sasl_over_tls(kafka: Broker, topic: MakeTopic, tmp_path: Path, trusted: bool) -> None:
+    """A PEM truststore makes TLS work, and without it the broker's own certificate is refused at once."""
+    if kafka.tls_bootstrap is None:
+        pytest.skip("the broker has no TLS listener")
+    name = await topic()
+    await produce(kafka.bootstrap, name, numbered(3))
+    path = properties(tmp_path, "SCRAM-SHA-256", PASSWORD)
+    text = path.read_text().replace("SASL_PLAINTEXT", "SASL_SSL")
+    path.write_text(text + (f"ssl.truststore.type=PEM\nssl.truststore.location={kafka.ca}\n" if trusted else ""))
+    async with KafkaSource(f"kafka://{kafka.tls_bootstrap}/{name}", config=read_kafka_config(path)) as kafka_source:
+        if trusted:
+            await claim(kafka_source)
+            assert values((await read(kafka_source, 3))[0]) == numbered(3)
+        else:
+            with pytest.raises(SourceError, match="certificate verify failed"):
+                await kafka_source.assigned()

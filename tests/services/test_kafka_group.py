@@ -117,8 +117,8 @@ async def test_an_error_of_on_revoked_is_not_swallowed(kafka: Broker, topic: Mak
     async with source(kafka, name, f"?group={name}", on_revoked=on_revoked) as first, source(kafka, name, f"?group={name}") as second:
         await claim(first)
         joining = asyncio.create_task(second.assigned())
+        await until_reassigned(first)
         with pytest.raises(StoreFull):
-            await until_reassigned(first)
             await first.assigned()
         joining.cancel()
 
