@@ -12,7 +12,7 @@ import logging
 import re
 import sys
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 LOGGER = "tracker"
 _SECRET = re.compile(r"(?i)((?:password|passwd|secret|token)[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&]+|(?<=://)([^/@\s:]+):[^/@\s]+(?=@)")
@@ -79,13 +79,23 @@ class _JsonFormat(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
-def configure(level: str = "info", format_: str = "text", *, stream: TextIO | None = None) -> logging.Handler:
-    """Write tracker's log to ``stream`` (standard error by default). Calling it again replaces what was there."""
+class _Handler(logging.Handler):
+    """Writes to what standard error is at that moment: a live view puts itself in its place for a while."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            self.handleError(record)
+
+
+def configure(level: str = "info", format_: str = "text") -> logging.Handler:
+    """Write tracker's log to standard error. Calling it again replaces what was there."""
     log = logging.getLogger(LOGGER)
-    for handler in [each for each in log.handlers if getattr(each, "is_ours", False)]:
-        log.removeHandler(handler)
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.is_ours = True  # type: ignore[attr-defined]  # so that a second call finds it
+    for old in [each for each in log.handlers if isinstance(each, _Handler)]:
+        log.removeHandler(old)
+    handler = _Handler()
     handler.setFormatter(_JsonFormat() if format_ == "json" else _TextFormat())
     log.addHandler(handler)
     log.setLevel(level.upper())

@@ -48,7 +48,7 @@ class Simulation:
     """Tasks that run at the same time, each a script of events. ``tasks``: how many there are in all; None: for ever."""
 
     def __init__(self, seed: int, *, tasks: int | None = None, concurrency: int = 12) -> None:
-        self._random = Random(seed)
+        self._random = Random(seed)  # noqa: S311 - made-up tasks are no secret
         self._left = tasks
         self._concurrency = concurrency
         self._running: list[_Task] = []
@@ -156,7 +156,12 @@ def _script(random: Random) -> Iterator[Step]:
 
 
 def _created(random: Random, name: str, description: str, target: str, launcher: str) -> dict[str, Any]:
-    definition = {"id": f"{random.getrandbits(64):016x}", "uniqueName": name, "parentName": "Aggregation", "arguments": {"full": random.random() < 0.5}}
+    definition = {
+        "id": f"{random.getrandbits(64):016x}",
+        "uniqueName": name,
+        "parentName": "Aggregation",
+        "arguments": {"full": random.random() < 0.5},
+    }
     return {
         "type": random.choice(_TYPES),
         "uniqueName": f"{name}: {target}",

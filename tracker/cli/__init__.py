@@ -1,0 +1,64 @@
+"""The command line: thin commands over the rooms below.
+
+``main`` is the one place where an error becomes a sentence on standard error and an exit code: 0 done, 1 failed, 2 wrong usage,
+3 stopped or different, 4 unhealthy (``status``), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from tracker.errors import TrackerError
+
+INTERRUPTED = 130
+"""What a shell gives for a command that Ctrl-C ended."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code. ``arguments`` without the program's name; None: those of the process."""
+    import typer
+
+    from tracker.cli.app import app
+
+    for stream in (sys.stdout, sys.stderr):
+        if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
+            reconfigure(encoding="utf-8", errors="backslashreplace")  # documents are UTF-8 whatever the locale says
+    try:
+        result = app(args=None if arguments is None else list(arguments), prog_name="tracker", standalone_mode=False)
+    except TrackerError as error:
+        return _failed(str(error), error.exit_code)
+    except typer.TyperException as error:
+        return _failed(_usage(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    return result if isinstance(result, int) else 0
+
+
+def _failed(sentence: str, exit_code: int) -> int:
+    from tracker.telemetry import masked
+
+    print(f"tracker: {masked(sentence)}", file=sys.stderr)
+    return exit_code
+
+
+def _usage(error: Any) -> str:
+    """Wrong usage as one sentence: what is wrong, the near name, and where the help is."""
+    name, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
+    if name is not None and context is not None:
+        known = [
+            option for parameter in context.command.params for option in (*parameter.opts, *parameter.secondary_opts) if option[:1] == "-"
+        ]
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            return f"there is no option {name}: {f'did you mean {near[0]}?' if near else _see(context)}"
+    sentence = error.format_message().strip()
+    if context is None or sentence.endswith("?"):
+        return sentence
+    return f"{sentence.removesuffix('.')}; {_see(context)}"
+
+
+def _see(context: Any) -> str:
+    return f"see {context.command_path} --help"

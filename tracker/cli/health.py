@@ -1,0 +1,128 @@
+"""``tracker status``: where the reading stands, and whether every record is accounted for."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from tracker.cli import options, output
+from tracker.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tracker.query.report import PartitionReport, StatusReport
+
+UNHEALTHY = 4
+STALLED_S = 60.0
+"""A partition with records to read that was not committed for so long, while a worker still reports its end, is stuck."""
+
+
+def status(store: options.Store = None, as_json: options.AsJson = False) -> None:
+    """Show positions, lag, counters and parked records. Exit code 4 if something is wrong: sums that do not add up, a stuck partition."""
+    settings = Settings.load().with_flags(store=store)
+    now = datetime.now(UTC)
+    report = asyncio.run(_report(settings.store, now))
+    troubles = find_troubles(report, now)
+    if as_json:
+        output.write_json({**report.to_json(), "healthy": not troubles, "troubles": troubles})
+    else:
+        _print(report, settings.store, now)
+        for trouble in troubles:
+            output.note(f"unhealthy: {trouble}")
+    if troubles:
+        raise typer.Exit(UNHEALTHY)
+
+
+async def _report(url: str, now: datetime) -> StatusReport:
+    from tracker.query.api import open_query
+
+    async with open_query(url) as query:
+        return await query.status(now)
+
+
+def find_troubles(report: StatusReport, now: datetime) -> list[str]:
+    """What is wrong, a sentence each. Parked records are shown, but somebody else's broken events are no illness of the tracker."""
+    troubles = []
+    if not report.balanced:
+        troubles.append("the counters do not add up: read is not applied + unchanged + ignored + parked")
+    for each in report.partitions:
+        if not each.lag_records:
+            continue
+        age_s = _age_s(each.committed_at, now)
+        if age_s is None or age_s > STALLED_S:
+            since = f"for {output.span(age_s)}" if age_s is not None else "yet"
+            troubles.append(
+                f"{each.topic}, partition {each.partition}: {each.lag_records:,} records to read, and nothing was committed {since}"
+            )
+    return troubles
+
+
+def _age_s(text: str | None, now: datetime) -> float | None:
+    if text is None:
+        return None
+    then = datetime.fromisoformat(text)
+    return (now - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds()
+
+
+def _print(report: StatusReport, url: str, now: datetime) -> None:
+    from rich.text import Text
+
+    console = output.console()
+    sums = report.counters
+    size = "" if report.store_bytes is None else f", {report.store_bytes / 1e6:,.1f} MB"
+    console.print(Text(f"{url}: {report.tasks:,} tasks, revision {report.revision}{size}"))
+    console.print(
+        Text(
+            f"{sums.read:,} read = {sums.applied:,} applied + {sums.unchanged:,} unchanged + {sums.ignored:,} ignored + {sums.parked:,} parked"
+            + ("" if report.balanced else "   THESE DO NOT ADD UP"),
+            style="" if report.balanced else "red",
+        )
+    )
+    if report.parked_by_reason:
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(report.parked_by_reason.items()))
+        ratio = sums.parked / sums.read if sums.read else 0.0
+        console.print(Text(f"parked ({ratio:.1%}): {reasons}; see tracker parked list", style="yellow"))
+    for jump in report.jumps:
+        console.print(
+            Text(
+                f"{jump.at.topic}, partition {jump.at.partition}: from offset {jump.stored} to {jump.chosen} by --on-lost-offset={jump.policy}, {jump.when}"
+            )
+        )
+    if report.partitions:
+        console.print(_table(report.partitions, now))
+    else:
+        console.print("nothing was read yet")
+
+
+def _table(partitions: list[PartitionReport], now: datetime) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("topic", overflow="fold")
+    for name in ("part", "next", "end", "lag", "behind", "read", "parked", "committed"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in partitions:
+        age_s = _age_s(each.committed_at, now)
+        row: list[Any] = [
+            each.partition,
+            f"{each.next_offset:,}",
+            "-" if each.end_offset is None else f"{each.end_offset:,}",
+            _lag(each),
+            "-" if each.lag_seconds is None else output.span(each.lag_seconds),
+            f"{each.counters.read:,}",
+            f"{each.counters.parked:,}",
+            "-" if age_s is None else f"{output.span(max(0.0, age_s))} ago",
+        ]
+        table.add_row(Text(output.visible(each.topic)), *(Text(str(cell)) for cell in row))
+    return table
+
+
+def _lag(each: PartitionReport) -> str:
+    if each.lag_records is not None:
+        return f"{each.lag_records:,}"
+    return f"unknown since {output.local_time(each.end_seen_at)}" if each.end_seen_at else "unknown"

@@ -1,0 +1,119 @@
+"""The options that several commands share, and what is read from them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tracker.errors import UsageError
+from tracker.settings import LOST_OFFSET_POLICIES, Settings, did_you_mean
+
+if TYPE_CHECKING:
+    from tracker.model.limits import Limits
+
+SOURCE_HELP = "The log: kafka://host:9092/topic, a file, a pattern, or - for standard input. [TRACKER_SOURCE; default: events.jsonl]"
+STORE_HELP = "The store: sqlite:///status.db or memory://. [TRACKER_STORE; default: sqlite:///status.db]"
+Source = Annotated[str | None, typer.Option("--source", "-s", metavar="URL", help=SOURCE_HELP, show_default=False)]
+Store = Annotated[str | None, typer.Option("--store", "-d", metavar="URL", help=STORE_HELP, show_default=False)]
+KafkaConfig = Annotated[
+    str | None,
+    typer.Option(
+        "--kafka-config", metavar="FILE", help="A properties file with the Java client's names: security, timeouts.", show_default=False
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output; everything else goes to standard error.")]
+Filter = Annotated[
+    str | None,
+    typer.Option(
+        "--filter", "-f", metavar="TEXT", help='Which tasks, as in: state eq "RUNNING" and launcher eq "sweep"', show_default=False
+    ),
+]
+Sort = Annotated[
+    str | None,
+    typer.Option("--sort", metavar="FIELDS", help="Fields to sort by, - before one for descending: -modified,id", show_default=False),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no log lines but warnings.")]
+Instance = Annotated[
+    str | None,
+    typer.Option(
+        "--instance", metavar="NAME", help="Static membership in the Kafka group: a name that no other worker has.", show_default=False
+    ),
+]
+OnLostOffset = Annotated[
+    str | None,
+    typer.Option(
+        "--on-lost-offset",
+        metavar="|".join(LOST_OFFSET_POLICIES),
+        help="What to do when the stored position is no longer in the log. [default: stop]",
+        show_default=False,
+    ),
+]
+MaxBatchRecords = Annotated[
+    str | None,
+    typer.Option("--max-batch-records", metavar="N", help="At most so many records in one commit. [default: 10000]", show_default=False),
+]
+MaxBatchAge = Annotated[
+    str | None,
+    typer.Option(
+        "--max-batch-age", metavar="TIME", help="A commit waits at most so long for more records. [default: 100ms]", show_default=False
+    ),
+]
+MaxParkedRatio = Annotated[
+    str | None,
+    typer.Option(
+        "--max-parked-ratio",
+        metavar="RATIO",
+        help="Stop when more of the last 10,000 records are refused; 0: never. [default: 0.1]",
+        show_default=False,
+    ),
+]
+MaxRecordBytes = Annotated[
+    str | None,
+    typer.Option(
+        "--max-record-bytes",
+        metavar="SIZE",
+        help="Larger records are parked; fixed when a store is made. [default: 1M]",
+        show_default=False,
+    ),
+]
+MaxFuture = Annotated[
+    str | None,
+    typer.Option(
+        "--max-future",
+        metavar="TIME",
+        help="Events further after their record's timestamp are parked; fixed when a store is made. [default: 24h]",
+        show_default=False,
+    ),
+]
+
+
+def limits_of(settings: Settings) -> Limits | None:
+    """The limits that were asked for; None: those of the store, or the defaults for a new one."""
+    if settings.max_record_bytes is None and settings.max_future is None:
+        return None
+    from tracker.model.limits import DEFAULT_LIMITS, Limits
+
+    return Limits(
+        max_record_bytes=DEFAULT_LIMITS.max_record_bytes if settings.max_record_bytes is None else settings.max_record_bytes,
+        max_future_s=DEFAULT_LIMITS.max_future_s if settings.max_future is None else settings.max_future,
+    )
+
+
+def chosen(value: str, known: tuple[str, ...], what: str) -> str:
+    """One of a few words. Raises UsageError with the near one."""
+    if value not in known:
+        raise UsageError(f"{what} can't be {value!r}: {did_you_mean(value, known)}")
+    return value
+
+
+def json_object(text: str, what: str) -> dict[str, Any]:
+    """A JSON object given as an option."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{what} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise UsageError(f'{what} must be a JSON object such as {{"percentComplete":50}}, got {text}')
+    return value

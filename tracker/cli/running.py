@@ -1,0 +1,242 @@
+"""``tracker run``: the live tracker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from random import SystemRandom
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tracker import telemetry
+from tracker.cli import options, output, simulating
+from tracker.settings import Settings
+from tracker.telemetry import say
+
+if TYPE_CHECKING:
+    from tracker.projector import Progress, Projector, Totals
+    from tracker.sources.base import OnRevoked, Source
+    from tracker.stores.base import StatusStore
+
+RATE_S = 5.0
+"""Rates are over so long."""
+LOG_EVERY_S = 10.0
+"""A line about the progress so often, where something was read."""
+
+
+def run(
+    source: options.Source = None,
+    store: options.Store = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-F", help="Keep reading a file as it grows, as tail -F does; a topic always is.")
+    ] = False,
+    until_end: Annotated[bool, typer.Option("--until-end", help="Stop at the ends that the logs have at the start.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Show the tasks live; without a terminal, log lines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="At the end, write the totals as one JSON document on standard output.")] = False,
+    simulate_if_missing: Annotated[
+        bool, typer.Option("--simulate-if-missing", help="Where the file is missing, make it and go on writing made-up events to it.")
+    ] = False,
+    kafka_config: options.KafkaConfig = None,
+    instance: options.Instance = None,
+    on_lost_offset: options.OnLostOffset = None,
+    max_batch_records: options.MaxBatchRecords = None,
+    max_batch_age: options.MaxBatchAge = None,
+    max_parked_ratio: options.MaxParkedRatio = None,
+    max_record_bytes: options.MaxRecordBytes = None,
+    max_future: options.MaxFuture = None,
+    log_level: Annotated[
+        str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.", show_default=False)
+    ] = None,
+    log_format: Annotated[str | None, typer.Option("--log-format", metavar="FORMAT", help="text or json.", show_default=False)] = None,
+) -> None:
+    """Follow a log into a store, live. Stop with Ctrl-C: the next run goes on where this one stopped."""
+    settings = Settings.load().with_flags(
+        source=source,
+        store=store,
+        kafka_config=kafka_config,
+        instance=instance,
+        on_lost_offset=on_lost_offset,
+        max_batch_records=max_batch_records,
+        max_batch_age=max_batch_age,
+        max_parked_ratio=max_parked_ratio,
+        max_record_bytes=max_record_bytes,
+        max_future=max_future,
+        log_level=log_level,
+        log_format=log_format,
+    )
+    shown_live = live and output.is_terminal() and not as_json
+    # In the live view only what needs somebody is said, above it.
+    telemetry.configure("warning" if shown_live and settings.log_level == "info" else settings.log_level, settings.log_format)
+    totals = asyncio.run(_run(settings, follow=follow, until_end=until_end, live=shown_live, simulated=simulate_if_missing))
+    if as_json:
+        output.write_json(totals)
+
+
+async def _run(settings: Settings, *, follow: bool, until_end: bool, live: bool, simulated: bool) -> dict[str, Any]:
+    from tracker.projector import Options, Projector
+    from tracker.sources.open import open_source
+    from tracker.stores.open import open_store
+
+    def make_source(on_revoked: OnRevoked) -> Source:
+        return open_source(
+            settings.source,
+            follow=follow and not until_end,
+            on_revoked=on_revoked,
+            kafka_config=settings.kafka_config,
+            instance=settings.instance,
+            max_record_bytes=settings.max_record_bytes,
+        )
+
+    projector_options = Options(
+        max_batch_records=settings.max_batch_records,
+        max_batch_age_s=settings.max_batch_age,
+        max_parked_ratio=settings.max_parked_ratio,
+        on_lost_offset=settings.on_lost_offset,  # type: ignore[arg-type]  # one of the three words: the settings have checked it
+        until_end=until_end,
+    )
+    with open_store(settings.store, limits=options.limits_of(settings)) as store:
+        async with contextlib.AsyncExitStack() as stack:
+            simulation = ""
+            if simulated and simulating.can_be_simulated(settings.source):
+                simulation = await stack.enter_async_context(_simulation(settings.source, goes_on=follow and not until_end))
+            progress = Reporter()
+            projector = Projector(make_source, store, options=projector_options, on_progress=progress)
+            say(telemetry.RUN_STARTED, source=telemetry.masked(settings.source), store=telemetry.masked(settings.store))
+            with _stopped_by_signals(projector):
+                totals = await _shown(projector, progress, settings, store, live=live, simulation=simulation)
+        read = totals.counters.read
+        say(telemetry.RUN_STOPPED, read=read, seconds=totals.seconds)
+        return totals_document(totals, store)
+
+
+def totals_document(totals: Totals, store: StatusStore) -> dict[str, Any]:
+    """The shape that ``run --until-end --json`` and ``replay --json`` end with."""
+    counters = totals.counters
+    return {
+        "read": counters.read,
+        "applied": counters.applied,
+        "unchanged": counters.unchanged,
+        "ignored": counters.ignored,
+        "parked": counters.parked,
+        "tasks": store.task_count(),
+        "seconds": round(totals.seconds, 3),
+    }
+
+
+async def _shown(
+    projector: Projector, progress: Reporter, settings: Settings, store: StatusStore, *, live: bool, simulation: str
+) -> Totals:
+    if not live:
+        return await projector.run()
+    from tracker.cli.live import LiveView
+
+    progress.logs = False
+    running = asyncio.ensure_future(projector.run())
+    view = LiveView(settings.source, settings.store, store, progress, simulation)
+    try:
+        await view.show(until=running)
+    finally:
+        if not running.done():
+            projector.stop()
+    return await running
+
+
+class Reporter:
+    """Takes the projector's progress after each commit: keeps the last one for the live view, and logs one in a while."""
+
+    def __init__(self) -> None:
+        self.last: Progress | None = None
+        self.logs = True
+        self._logged_at_s = 0.0
+        self._logged_read = 0
+        self._seen: deque[tuple[float, int]] = deque()
+        """Seconds, and records read by then, of the last RATE_S."""
+
+    def __call__(self, progress: Progress) -> None:
+        """Take the state after a commit."""
+        self.last = progress
+        now_s, counters = monotonic(), progress.counters
+        self._seen.append((now_s, counters.read))
+        while len(self._seen) > 2 and now_s - self._seen[0][0] > RATE_S:
+            self._seen.popleft()
+        if self.logs and now_s - self._logged_at_s >= LOG_EVERY_S and counters.read > self._logged_read:
+            self._logged_at_s, self._logged_read = now_s, counters.read
+            say(
+                telemetry.RUN_PROGRESS,
+                read=counters.read,
+                applied=counters.applied,
+                unchanged=counters.unchanged,
+                ignored=counters.ignored,
+                parked=counters.parked,
+                records_per_second=self.records_per_second,
+                positions=positions_text(progress),
+            )
+
+    @property
+    def records_per_second(self) -> float:
+        """Over the last seconds; 0 when nothing came."""
+        if self.last is None:
+            return 0.0
+        now_s = monotonic()
+        recent = [each for each in self._seen if now_s - each[0] <= RATE_S]
+        if len(recent) < 2:  # a first commit: what it brought, since the run began
+            return self.last.counters.read / self.last.seconds if recent and self.last.seconds else 0.0
+        return (recent[-1][1] - recent[0][1]) / (now_s - recent[0][0])
+
+
+def positions_text(progress: Progress) -> str:
+    """Where the reading stands, the first few partitions."""
+    at = [f"{topic}/{partition}:{position.next_offset}" for (topic, partition), position in sorted(progress.positions.items())]
+    return ", ".join(at[:4]) + (f" and {len(at) - 4} more" if len(at) > 4 else "")
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(projector: Projector) -> Iterator[None]:
+    """SIGINT and SIGTERM stop the projector in order; a second SIGINT ends the process as usual."""
+    loop = asyncio.get_running_loop()
+
+    def stop(number: signal.Signals) -> None:
+        say(telemetry.RUN_STOPPING, signal=number.name)
+        projector.stop()
+        loop.remove_signal_handler(signal.SIGINT)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+@contextlib.asynccontextmanager
+async def _simulation(path: str, *, goes_on: bool) -> AsyncIterator[str]:
+    """Makes the missing log, and goes on writing to it while inside. Gives what to say of it."""
+    from tracker.emit.jsonl import JsonlEmitter
+    from tracker.testing.simulate import Simulation
+
+    seed = SystemRandom().getrandbits(32)
+    events = await simulating.write_history(path, seed)
+    rate = simulating.LIVE_RATE if goes_on else 0.0
+    say(telemetry.SIMULATION_STARTED, path=path, events=events, rate=rate)
+    if not goes_on:
+        yield f"{path} was missing: {events:,} made-up events were written to it"
+        return
+    stop = asyncio.Event()
+
+    async def write() -> None:
+        async with JsonlEmitter(path) as emitter:
+            async for _ in simulating.stream(emitter, Simulation(seed + 1), rate, stop):
+                pass
+
+    writing = asyncio.create_task(write())
+    try:
+        yield f"{path} was missing: {events:,} made-up events were written to it, and {rate:g} more come every second"
+    finally:
+        stop.set()
+        await writing
