@@ -190,14 +190,14 @@ class Reason(msgspec.Struct, frozen=True):
     rule: str | None = None
 
 
-def why(task_id: str, state: TaskState) -> dict[str, Reason]:
+def why(task_id: str, state: TaskState, limits: Limits = DEFAULT_LIMITS) -> dict[str, Reason]:
     """Each field that an event has set, with that event; ``created``, ``modified`` and ``attempt`` with their rule.
 
     Attributes are listed as ``attributes.KEY``, messages and returns as ``messages[N]`` and ``returns[N]``.
     """
     if state.deleted:
         return {"deleted": Reason(value=True, rule="a deleted event is final: nothing else of the task is kept")}
-    document = {**view(task_id, state), "parentId": _values(state)["parentId"]}
+    document = {**view(task_id, state, limits), "parentId": _values(state)["parentId"]}
     reasons = {
         "created": Reason(
             document["created"],
@@ -213,14 +213,16 @@ def why(task_id: str, state: TaskState) -> dict[str, Reason]:
         if current.launched:
             reasons["launched"] = Reason(document["launched"], stamp_parts(current.launched))
         for name in ("completionStatus", "completed"):
-            reasons[name] = Reason(document[name], stamp_parts(current.stamp), None if current.status else "launched again: in flight")
+            reasons[name] = Reason(
+                document[name], stamp_parts(current.stamp), None if current.status else "in flight: no end since this launch"
+            )
     if document["completionStatus"] in ("SUCCESS", "WARNING") and current is not None:
         reasons["percentComplete"] = Reason(100, stamp_parts(current.stamp), "100 whenever the task ended with SUCCESS or WARNING")
     for layer in state.attributes:
         for name in layer.values:
             reasons[f"attributes.{name}"] = Reason(document["attributes"][name], stamp_parts(layer.stamp))
-    said = sorted((said.head + identity for identity, said in state.messages.items()))[-len(document["messages"]) or len(state.messages) :]
-    for index, stamp in enumerate(said):
+    said = sorted(said.head + identity for identity, said in state.messages.items())
+    for index, stamp in enumerate(said[len(said) - len(document["messages"]) :]):
         reasons[f"messages[{index}]"] = Reason(document["messages"][index], stamp_parts(stamp))
     first = sorted((stamp, name, attribute) for name, of_name in state.returns.items() for attribute, stamp in of_name.items())
     for index, (stamp, _, _) in enumerate(first):
