@@ -75,7 +75,7 @@ class SqlStore:
         self._connection.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Cursor]:
+    def transaction(self) -> Iterator[sqlite3.Cursor]:
         """One write transaction: committed at the end, rolled back on any error."""
         with translated(self.path):
             cursor = self._connection.cursor()
@@ -91,7 +91,7 @@ class SqlStore:
     def claim(self, beginnings: Iterable[Position]) -> Mapping[TopicPartition, Position]:
         """The stored position of each partition, seeded with the given beginning where there is none."""
         beginnings = list(beginnings)
-        with self._transaction() as cursor:
+        with self.transaction() as cursor:
             cursor.executemany(_CLAIM, [(at.topic, at.partition, at.next_offset, at.identity) for at in beginnings])
             # A store may have been seeded before the log's identity was known (an empty file): it is learnt now.
             cursor.executemany(
@@ -114,16 +114,26 @@ class SqlStore:
 
     def commit(self, commit: Commit) -> int:
         """Write all or nothing; raises `PositionConflict` or `StateConflict` where the store is not as expected."""
-        with self._transaction() as cursor:
-            for advance in commit.advances:
-                self._advance(cursor, advance)
-            (revision,) = cursor.execute("UPDATE meta SET value=value+1 WHERE name='revision' RETURNING CAST(value AS INTEGER)").fetchone()
-            self._write_tasks(cursor, commit.writes, revision)
-            cursor.executemany(_PARK, map(_parked_row, commit.parked))
-            for retried in commit.retried:
-                self._unpark(cursor, retried)
-            cursor.executemany(_JUMP, [(j.at.topic, j.at.partition, j.stored, j.chosen, j.policy, j.when) for j in commit.jumps])
+        with self.transaction() as cursor:
+            return self.write(cursor, commit)
+
+    def write(self, cursor: sqlite3.Cursor, commit: Commit) -> int:
+        """A commit's rows, within a transaction; returns its revision."""
+        for advance in commit.advances:
+            self._advance(cursor, advance)
+        (revision,) = cursor.execute("UPDATE meta SET value=value+1 WHERE name='revision' RETURNING CAST(value AS INTEGER)").fetchone()
+        self._write_tasks(cursor, commit.writes, revision)
+        cursor.executemany(_PARK, map(_parked_row, commit.parked))
+        for retried in commit.retried:
+            self._unpark(cursor, retried)
+        cursor.executemany(_JUMP, [(j.at.topic, j.at.partition, j.stored, j.chosen, j.policy, j.when) for j in commit.jumps])
         return int(revision)
+
+    def insert_tasks(self, cursor: sqlite3.Cursor, writes: Iterable[Write], revision: int) -> int:
+        """New rows; returns how many of them were new indeed."""
+        rows = ((w.task_id, revision, w.columns is None, w.registers, *(w.columns or _DELETED_COLUMNS)) for w in writes)
+        cursor.executemany(_INSERT_TASK, rows)
+        return max(cursor.rowcount, 0)
 
     def _advance(self, cursor: sqlite3.Cursor, advance: Advance) -> None:
         expected, new, counted = advance.expected, advance.next, advance.counters
@@ -141,11 +151,7 @@ class SqlStore:
         ordered = sorted(writes, key=lambda write: write.task_id)
         new = [write for write in ordered if write.loaded_revision is None]
         known = [write for write in ordered if write.loaded_revision is not None]
-        cursor.executemany(
-            _INSERT_TASK,
-            [(w.task_id, revision, w.columns is None, w.registers, *(w.columns or _DELETED_COLUMNS)) for w in new],
-        )
-        inserted = cursor.rowcount if new else 0
+        inserted = self.insert_tasks(cursor, new, revision)
         cursor.executemany(
             _UPDATE_TASK,
             [
@@ -178,7 +184,7 @@ class SqlStore:
 
     def report_ends(self, ends: Iterable[Position], seen_at: str) -> None:
         """Remember where the logs ended at ``seen_at`` (RFC 3339)."""
-        with self._transaction() as cursor:
+        with self.transaction() as cursor:
             cursor.executemany(
                 "UPDATE position SET end_offset=?, end_seen_at=? WHERE topic=? AND partition=?",
                 [(end.next_offset, seen_at, end.topic, end.partition) for end in ends],
@@ -229,7 +235,7 @@ class SqlStore:
 
     def drop_parked(self, numbers: Sequence[int]) -> int:
         """Delete the bytes of these records; how many had any."""
-        with self._transaction() as cursor:
+        with self.transaction() as cursor:
             dropped = 0
             for number in numbers:
                 cursor.execute(

@@ -1,0 +1,186 @@
+"""Replay: a log in files, folded into a store as fast as the machine can, once.
+
+Into an empty SQLite store, plain files are folded in parallel: byte ranges in processes, sorted runs, one merge, indexes last, and one
+transaction at the end, with the positions. Everything else (a store that has tasks, compressed files, standard input, the memory
+store) takes the projector's loop. Both end in the same bytes, since a status is a join of its events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from time import perf_counter
+
+import msgspec
+
+from tracker.errors import TooManyParked, TrackerError
+from tracker.model.limits import Limits
+from tracker.model.records import Position, TopicPartition
+from tracker.projector import Options, Progress, Projector
+from tracker.replay.runs import Folded, Stretch, fold_stretch, merged, parked_records, share_progress
+from tracker.sources.jsonl import JsonlSource, byte_ranges
+from tracker.stores.base import Advance, Commit, Counters, StatusStore
+from tracker.stores.open import open_store
+from tracker.stores.sql import SqlStore
+from tracker.stores.sql_fill import fill
+
+PARALLEL_FROM_BYTES = 8_000_000
+"""Below that (about 20,000 events) starting processes takes longer than it saves."""
+
+
+class ReplayProgress(msgspec.Struct):
+    """How far a replay is. ``bytes_total`` is None where it can't be known (standard input)."""
+
+    bytes_read: int
+    bytes_total: int | None
+    seconds: float
+    step: str
+    """folding, or storing."""
+
+
+class ReplayTotals(msgspec.Struct):
+    """What a replay did. ``tasks`` is the store's count without deleted ones; ``resumed`` says where known files went on."""
+
+    counters: Counters
+    tasks: int
+    seconds: float
+    resumed: dict[str, int]
+
+
+OnReplayProgress = Callable[[ReplayProgress], None]
+
+
+def replay(
+    paths: Sequence[str],
+    store_url: str,
+    *,
+    limits: Limits | None = None,
+    jobs: int | None = None,
+    again: bool = False,
+    max_parked_ratio: float = 0.1,
+    on_progress: OnReplayProgress = lambda _: None,
+) -> ReplayTotals:
+    """Fold these files (globs, .gz, .zst and ``-`` too) into the store; files that it has read go on where they ended.
+
+    ``again`` reads them from the start, which changes counters but can't change a status. ``jobs`` is how many processes may work
+    (default: one a core). Raises any `TrackerError`; then nothing was stored that was not whole.
+    """
+    started = perf_counter()
+    with open_store(store_url, limits=limits) as store:
+        beginnings = asyncio.run(_beginnings(paths))
+        claimed = store.claim(beginnings.values())
+        if again:
+            _rewind(store, beginnings, claimed)
+            claimed = beginnings
+        resumed = {at.topic: position.next_offset for at, position in claimed.items() if position != beginnings[at]}
+        workers = jobs or os.cpu_count() or 1
+        if workers > 1 and isinstance(store, SqlStore) and not resumed and _is_worth_it(beginnings) and store.revision() == 0:
+            counters = _in_parallel(beginnings, store, workers, max_parked_ratio, on_progress, started)
+        else:
+            counters = _in_order(paths, store, max_parked_ratio, on_progress, started)
+        return ReplayTotals(counters, store.task_count(), perf_counter() - started, resumed)
+
+
+async def _beginnings(paths: Sequence[str]) -> Mapping[TopicPartition, Position]:
+    async with JsonlSource(paths) as source:
+        return await source.assigned()
+
+
+def _rewind(store: StatusStore, beginnings: Mapping[TopicPartition, Position], claimed: Mapping[TopicPartition, Position]) -> None:
+    store.commit(
+        Commit(advances=[Advance(expected=claimed[at], next=beginning, counters=Counters()) for at, beginning in beginnings.items()])
+    )
+
+
+def _is_worth_it(beginnings: Mapping[TopicPartition, Position]) -> bool:
+    files = [Path(at.topic) for at in beginnings]
+    if not all(file.is_file() and file.suffix not in (".gz", ".zst") for file in files):
+        return False
+    return sum(file.stat().st_size for file in files) >= PARALLEL_FROM_BYTES
+
+
+def _in_order(
+    paths: Sequence[str], store: StatusStore, max_parked_ratio: float, on_progress: OnReplayProgress, started: float
+) -> Counters:
+    """The projector's own loop, over a bounded source."""
+    source = JsonlSource(paths)
+
+    def tell(_: Progress) -> None:
+        on_progress(ReplayProgress(source.bytes_read, source.bytes_total, perf_counter() - started, "folding"))
+
+    options = Options(max_parked_ratio=max_parked_ratio, max_batch_age_s=1.0)
+    return asyncio.run(Projector(lambda _: source, store, options=options, on_progress=tell).run()).counters
+
+
+def _in_parallel(
+    beginnings: Mapping[TopicPartition, Position],
+    store: SqlStore,
+    workers: int,
+    max_parked_ratio: float,
+    on_progress: OnReplayProgress,
+    started: float,
+) -> Counters:
+    sizes = {at: Path(at.topic).stat().st_size for at in beginnings}
+    stretches: list[Stretch] = []
+    for at in sorted(beginnings):
+        parts = max(1, round(workers * sizes[at] / max(1, sum(sizes.values()))))
+        for begin, end in byte_ranges(at.topic, parts):
+            stretches.append(Stretch(at.topic, at.topic, begin, end, len(stretches)))
+    bytes_total = sum(stretch.end - stretch.begin for stretch in stretches)
+    with tempfile.TemporaryDirectory(prefix=".replay-", dir=Path(store.path).absolute().parent) as folder:
+        # Fresh processes: a progress bar's thread does not survive a fork.
+        context = multiprocessing.get_context("spawn")
+        progress = context.Array("q", len(stretches), lock=False)
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=share_progress, initargs=(progress,)) as pool:
+            futures = [pool.submit(fold_stretch, stretch, store.limits, folder) for stretch in stretches]
+            try:
+                while wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION).not_done and not any(map(_failed, futures)):
+                    on_progress(ReplayProgress(sum(progress), bytes_total, perf_counter() - started, "folding"))
+                folded = [future.result() for future in futures]
+            except BrokenProcessPool as broken:
+                raise TrackerError("a process of the replay was killed (out of memory?); nothing was stored: try --jobs 1") from broken
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+        on_progress(ReplayProgress(bytes_total, bytes_total, perf_counter() - started, "storing"))
+        return _store(beginnings, store, folded, max_parked_ratio)
+
+
+def _failed(future: Future[Folded]) -> bool:
+    return future.done() and future.exception() is not None
+
+
+def _store(
+    beginnings: Mapping[TopicPartition, Position], store: SqlStore, folded: Sequence[Folded], max_parked_ratio: float
+) -> Counters:
+    total = Counters()
+    advances = []
+    ends = {at: position.next_offset for at, position in asyncio.run(_ends([at.topic for at in beginnings])).items()}
+    for at, beginning in beginnings.items():
+        counters, newest = Counters(), ""
+        for part in folded:
+            if part.topic == at.topic:
+                counters.add(part.counters)
+                newest = max(newest, part.newest)
+        total.add(counters)
+        end = msgspec.structs.replace(beginning, next_offset=ends[at])
+        advances.append(Advance(expected=beginning, next=end, counters=counters, newest_event_time=newest))
+    if max_parked_ratio and total.read >= 1_000 and total.parked > max_parked_ratio * total.read:
+        raise TooManyParked(
+            f"{total.parked} of {total.read} records would be parked, more than --max-parked-ratio {max_parked_ratio:g} allows, "
+            f"and nothing was stored: is this the right log? Start again with a greater ratio (0: no limit) to go on"
+        )
+    commit = Commit(advances=advances, parked=list(parked_records(part.parked for part in folded)))
+    fill(store, merged((run for part in folded for run in part.runs), store.limits), commit)
+    return total
+
+
+async def _ends(paths: Sequence[str]) -> Mapping[TopicPartition, Position]:
+    async with JsonlSource(paths) as source:
+        await source.seek((await source.assigned()).values())
+        return await source.ends()

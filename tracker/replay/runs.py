@@ -1,0 +1,171 @@
+"""Runs: the states of a stretch of a log, folded in one process and written to a file sorted by task id.
+
+A task may be in several runs; their states merge into the one that folding all its events at once would give. That is what allows
+replaying a file in parallel.
+"""
+
+from __future__ import annotations
+
+import gc
+import heapq
+from collections.abc import Iterable, Iterator
+from ctypes import Array, c_longlong
+from itertools import accumulate, groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tracker.fold.decode import Decoder
+from tracker.fold.event import Ignored, TaskEvent
+from tracker.fold.reducers import apply
+from tracker.fold.registers import merge_into
+from tracker.fold.state import TaskState, from_bytes, to_bytes
+from tracker.fold.view import columns
+from tracker.model.limits import Limits
+from tracker.model.records import Record
+from tracker.model.rows import Columns
+from tracker.sources.jsonl import read_lines
+from tracker.stores.base import Counters, ParkedRecord, Write
+
+STATES_IN_MEMORY = 150_000
+"""A process spills its states to a run when it has so many: about 1 GB. Fewer would save memory where tasks are all mixed, and cost time."""
+ROWS_IN_FRAME = 500
+FRAME_HEAD_BYTES = 4
+
+Row = tuple[str, bytes, Columns | None]
+"""Task id, state, columns."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_rows = msgspec.msgpack.Decoder(list[tuple[str, bytes, tuple[Any, ...] | None]]).decode
+_decode_parked = msgspec.msgpack.Decoder(list[ParkedRecord]).decode
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """A part of one file: where it is, and which of the shared progress counters tells how far its reading is."""
+
+    path: str
+    topic: str
+    begin: int
+    end: int
+    index: int
+
+
+class Folded(msgspec.Struct):
+    """What folding a stretch gave."""
+
+    topic: str
+    counters: Counters
+    newest: str
+    runs: list[str]
+    """Files of `Row` frames, each sorted by task id."""
+    parked: str
+    """A file of frames of parked records."""
+
+
+_progress: Array[c_longlong] | None = None
+
+
+def share_progress(progress: Array[c_longlong]) -> None:
+    """Called once in each process: bytes read so far, one counter a stretch."""
+    global _progress  # noqa: PLW0603 - a process pool hands shared memory over in no other way
+    _progress = progress
+
+
+def fold_stretch(stretch: Stretch, limits: Limits, folder: str) -> Folded:
+    """Fold one stretch into runs in ``folder``. Runs in a process of its own."""
+    gc.disable()  # states hold no cycles; the process ends with the replay
+    decode = Decoder(limits).decode
+    states: dict[str, TaskState] = {}
+    folded = Folded(stretch.topic, Counters(), "", [], str(Path(folder, f"{stretch.index}.parked")))
+    applied = unchanged = ignored = read = 0
+    newest = ""
+    with Path(folded.parked).open("wb") as parked_file:
+        for begin, lines in read_lines(stretch.path, stretch.begin, stretch.end):
+            offsets = accumulate((len(line) + 1 for line in lines), initial=begin)
+            records = [
+                Record(stretch.topic, 0, offset, line)
+                for line, offset in zip(lines, offsets, strict=False)
+                if line and not line.isspace()
+            ]
+            read += len(records)
+            parked: list[ParkedRecord] = []
+            for record in records:
+                verdict = decode(record)
+                if isinstance(verdict, TaskEvent):
+                    task_id = verdict.task_id
+                    state = states.get(task_id)
+                    if state is None:
+                        state = states[task_id] = TaskState()
+                    if apply(state, verdict, limits):
+                        applied += 1
+                    else:
+                        unchanged += 1
+                    if verdict.time > newest:
+                        newest = verdict.time
+                elif isinstance(verdict, Ignored):
+                    ignored += 1
+                else:
+                    parked.append(ParkedRecord(record=record, reason=verdict.reason, detail=verdict.detail))
+            if parked:
+                _write_frame(parked_file, parked)
+                folded.counters.parked += len(parked)
+            if len(states) > STATES_IN_MEMORY:
+                folded.runs.append(_spill(states, limits, Path(folder, f"{stretch.index}.{len(folded.runs)}.run")))
+                states = {}
+            if _progress is not None:
+                _progress[stretch.index] = begin - stretch.begin
+    folded.runs.append(_spill(states, limits, Path(folder, f"{stretch.index}.{len(folded.runs)}.run")))
+    folded.counters.read, folded.counters.applied = read, applied
+    folded.counters.unchanged, folded.counters.ignored = unchanged, ignored
+    folded.newest = newest
+    if _progress is not None:
+        _progress[stretch.index] = stretch.end - stretch.begin
+    return folded
+
+
+def _spill(states: dict[str, TaskState], limits: Limits, path: Path) -> str:
+    ordered = sorted(states)
+    with path.open("wb", buffering=1 << 20) as file:
+        for start in range(0, len(ordered), ROWS_IN_FRAME):
+            chunk = ordered[start : start + ROWS_IN_FRAME]
+            _write_frame(file, [(task_id, to_bytes(states[task_id], limits), columns(task_id, states[task_id])) for task_id in chunk])
+    return str(path)
+
+
+def _write_frame(file: Any, rows: list[Any]) -> None:
+    frame = _encode(rows)
+    file.write(len(frame).to_bytes(FRAME_HEAD_BYTES, "big"))
+    file.write(frame)
+
+
+def _frames(path: str) -> Iterator[bytes]:
+    with Path(path).open("rb", buffering=1 << 20) as file:
+        while head := file.read(FRAME_HEAD_BYTES):
+            yield file.read(int.from_bytes(head, "big"))
+
+
+def _rows(path: str) -> Iterator[tuple[str, bytes, Any]]:
+    for frame in _frames(path):
+        yield from _decode_rows(frame)
+
+
+def parked_records(paths: Iterable[str]) -> Iterator[ParkedRecord]:
+    """The parked records of all stretches, in order."""
+    for path in paths:
+        for frame in _frames(path):
+            yield from _decode_parked(frame)
+
+
+def merged(paths: Iterable[str], limits: Limits) -> Iterator[Write]:
+    """All runs as one: each task once, ascending by id, its states of several runs merged."""
+    rows = heapq.merge(*map(_rows, paths), key=itemgetter(0))
+    for task_id, group in groupby(rows, key=itemgetter(0)):
+        (_, registers, cells), *others = group
+        if others:
+            state = from_bytes(registers)
+            for _, other, _ in others:
+                state = merge_into(state, from_bytes(other), limits)
+            registers, cells = to_bytes(state, limits), columns(task_id, state)
+        yield Write(task_id, registers, cells, None)
