@@ -1,9 +1,9 @@
 """From what aiokafka decodes to our records, without a stop between.
 
-aiokafka makes a ConsumerRecord of eleven fields, in a dictionary, under the eyes of the garbage collector, for each record; to make ours
-out of those cost 2.8 µs a record in all. Its buffer of fetched partitions is replaced by one that has each partition make our records
-right away: 1.8 µs (200,000 records of 400 bytes; 0.8 µs is `orjson.loads` on the same machine). Whatever a later aiokafka
-does with its buffer, ``to_records`` makes ours of what comes.
+aiokafka makes a ConsumerRecord of eleven fields, in a dictionary, under the eyes of the garbage collector, for each record; with ours made out
+of those, receiving cost 3.5 times what a bare `orjson.loads` of the same lines did (200,000 records of 400 bytes, 4 partitions, broker on the
+same machine). Its buffer of fetched partitions is replaced by one that has each partition make our records right away: 2.0 times. Whatever a
+later aiokafka does with its buffer, ``to_records`` makes ours of what comes.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ class _Buffer(OrderedDict[TopicPartition, Any]):
 
 
 def _maker(topic: str, partition: int) -> Callable[[TopicPartition, Any], Record]:
+    # An empty list of headers each would be 10,000 objects for the garbage collector to walk through in every batch.
     def make(_: TopicPartition, raw: Any) -> Record:
         timestamp = raw.timestamp
-        return Record(topic, partition, raw.offset, raw.value, raw.key, raw.headers, timestamp if timestamp >= 0 else None)
+        return Record(topic, partition, raw.offset, raw.value, raw.key, raw.headers or (), timestamp if timestamp >= 0 else None)
 
     return make
 
