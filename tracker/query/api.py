@@ -6,9 +6,9 @@ Each call reads one snapshot of the store, in a thread, beside the writer. A str
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, aclosing
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
@@ -84,7 +84,7 @@ class TaskQuery:
 
         return await asyncio.to_thread(ask)
 
-    async def _each(self, question: Callable[[Snapshot], Iterator[Row]], shown: Callable[[Row], T]) -> AsyncIterator[T]:
+    async def _each(self, question: Callable[[Snapshot], Iterator[Row]], shown: Callable[[Row], T]) -> AsyncGenerator[T, None]:
         """The rows of one snapshot, shown in chunks. One thread does it all, the closing too, whatever the consumer does meanwhile."""
         store, loop = self._store, asyncio.get_running_loop()
         thread = ThreadPoolExecutor(1, thread_name_prefix="tracker-query")
@@ -194,23 +194,22 @@ class TaskQuery:
         counts: dict[Any, int] = await self._read(lambda snapshot: snapshot.counts(where, field))
         return {value: counts[value] for value in sorted(counts, key=lambda value: (value is None, value))}
 
-    async def stream(self, filters: str | None = None) -> AsyncIterator[TaskStatus]:
+    async def stream(self, filters: str | None = None) -> AsyncGenerator[TaskStatus, None]:
         """All matching tasks of one snapshot, in code point order of their ids, in bounded memory."""
         from tracker.model.status import TaskStatus
 
-        async for document in self.documents(filters):
-            yield TaskStatus.model_validate(document)
+        async with aclosing(self.documents(filters)) as documents:
+            async for document in documents:
+                yield TaskStatus.model_validate(document)
 
-    async def documents(
-        self, filters: str | None = None, sorters: str | None = None, *, extension: bool = False
-    ) -> AsyncIterator[dict[str, Any]]:
+    def documents(
+        self, filters: str | None = None, sorters: str | None = None, extension: bool = False
+    ) -> AsyncGenerator[dict[str, Any], None]:
         """The same as plain documents, in the order of ``sorters`` (``id`` unless told)."""
         where, order = _filter(filters), parse_sorters(sorters) if sorters else BY_ID
-        rows = self._each(lambda snapshot: snapshot.rows(where, order), lambda row: self._document(row, extension=extension))
-        async for document in rows:
-            yield document
+        return self._each(lambda snapshot: snapshot.rows(where, order), lambda row: self._document(row, extension=extension))
 
-    async def changes_since(self, revision: int, filters: str | None = None, *, extension: bool = False) -> AsyncIterator[Change]:
+    def changes_since(self, revision: int, filters: str | None = None, *, extension: bool = False) -> AsyncGenerator[Change, None]:
         """Each task that changed after ``revision``, once, as it is now: by revision and id, deleted ones among them.
 
         With filters, those that match now, and all deleted ones. A commit's tasks share a revision: go on from one only when
@@ -221,8 +220,7 @@ class TaskQuery:
         def shown(row: Row) -> Change:
             return Change(row.id, row.revision, None if row.state.deleted else self._document(row, extension=extension))
 
-        async for change in self._each(lambda snapshot: snapshot.changed(revision, where), shown):
-            yield change
+        return self._each(lambda snapshot: snapshot.changed(revision, where), shown)
 
     async def revision(self) -> int:
         """The revision of the newest commit; 0 before the first."""
