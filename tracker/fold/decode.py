@@ -24,7 +24,7 @@ _decode_event = msgspec.json.Decoder(Union[tuple(EVENTS)]).decode  # noqa: UP007
 _HOUR_MS = 3_600_000
 
 
-_KINDS = {shape: (kind, None if kind in NEEDS_DATA else DATA[kind]()) for shape, kind in EVENTS.items()}
+_KINDS = {shape: (kind, None if kind in NEEDS_DATA else msgspec.convert({}, DATA[kind])) for shape, kind in EVENTS.items()}
 """By the shape decoded: its kind, and the data that stands for none."""
 _HEADS = [number(1) + number(sequence) for sequence in range(1_000)]
 """How the stamps of attempt 1 begin, by the sequence: nearly all."""

@@ -1,4 +1,4 @@
-"""REDUCERS: one small function a kind, from an event to the registers that it speaks for.
+"""REDUCERS: one small function a kind (``deleted`` leaves nothing to reduce), from an event to the registers that it speaks for.
 
 A reducer changes the state and says whether it did. It is total (any kind may come first, and any may never come) and pure:
 no clock, no counter, no offset, no arrival order.
@@ -111,10 +111,6 @@ def _end(state: TaskState, event: TaskEvent, limits: Limits, level: int, status:
     return changed
 
 
-def _deleted(state: TaskState, event: TaskEvent, limits: Limits) -> bool:
-    return set_deleted(state)
-
-
 REDUCERS: Mapping[str, Reducer] = {
     "created": _created,
     "updated": _updated,
@@ -124,7 +120,6 @@ REDUCERS: Mapping[str, Reducer] = {
     "returned": _returned,
     "completed": _completed,
     "corrected": _corrected,
-    "deleted": _deleted,
 }
 
 
@@ -132,9 +127,9 @@ def apply(state: TaskState, event: TaskEvent, limits: Limits = DEFAULT_LIMITS) -
     """Fold one event into its task's state, in place; True if the state changed (applied), False if not (unchanged)."""
     if state.deleted:
         return False
+    if event.kind == "deleted":
+        return set_deleted(state)
     changed = REDUCERS[event.kind](state, event, limits)
-    if state.deleted:
-        return changed
     return set_times(state, event.attempt, event.time) or changed
 
 

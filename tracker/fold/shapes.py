@@ -6,7 +6,7 @@ or numbers in what it skips. A refusal here is no verdict: ``exact.py`` looks ag
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -152,9 +152,10 @@ class Envelope(Shape, kw_only=True):
 def _event(kind: str, data: type[Data]) -> type[Envelope]:
     """The whole event of one kind: ``type`` is its tag, and ``data`` may be missing or null where nothing is required."""
     field: tuple[str, Any] | tuple[str, Any, Any] = ("data", data) if kind in NEEDS_DATA else ("data", data | None, None)
-    return msgspec.defstruct(
+    shape: Any = msgspec.defstruct(
         kind.capitalize(), [field], bases=(Envelope,), tag_field="type", tag=TYPE_PREFIX + kind, gc=False, kw_only=True
     )
+    return cast("type[Envelope]", shape)
 
 
 EVENTS: dict[type[Envelope], str] = {_event(kind, data): kind for kind, data in DATA.items()}

@@ -216,7 +216,11 @@ class Projector:
         await self._source.committed(batch.positions.values())
         if self._on_progress is not None:
             self._on_progress(Progress(self._counters, perf_counter() - self._started, self.projection.positions))
-        log.debug("committed %d records: %s", counted.read, ", ".join(f"{p.topic}/{p.partition} at {p.next_offset}" for p in batch.positions.values()))
+        log.debug(
+            "committed %d records: %s",
+            counted.read,
+            ", ".join(f"{p.topic}/{p.partition} at {p.next_offset}" for p in batch.positions.values()),
+        )
         self._judge(counted)
 
     def _judge(self, counted: Counters) -> None:

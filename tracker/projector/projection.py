@@ -108,8 +108,7 @@ class Projection:
         """Move positions as an operator chose, and remember that in the store."""
         advances = [Advance(expected=self.positions[at], next=new, counters=Counters()) for at, new in to.items()]
         jumps = [
-            Jump(at=at, stored=self.positions[at].next_offset, chosen=new.next_offset, policy=policy, when=when)
-            for at, new in to.items()
+            Jump(at=at, stored=self.positions[at].next_offset, chosen=new.next_offset, policy=policy, when=when) for at, new in to.items()
         ]
         self.store.commit(Commit(advances=advances, jumps=jumps))
         self.positions.update(to)
@@ -142,7 +141,9 @@ class Projection:
             raise
         return total
 
-    def _reached(self, steps: Collection[TopicPartition], batch: Batch, inside: Mapping[TopicPartition, int]) -> dict[TopicPartition, Position]:
+    def _reached(
+        self, steps: Collection[TopicPartition], batch: Batch, inside: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, Position]:
         """The position that each partition is at: the batch's end, or the offset of the first record that is still to be folded."""
         return {
             at: msgspec.structs.replace(batch.positions[at], next_offset=inside[at]) if at in inside else batch.positions[at]
@@ -293,4 +294,3 @@ def _collector_off() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-

@@ -105,9 +105,7 @@ def _is_worth_it(beginnings: Mapping[TopicPartition, Position]) -> bool:
     return sum(file.stat().st_size for file in files) >= PARALLEL_FROM_BYTES
 
 
-def _in_order(
-    paths: Sequence[str], store: StatusStore, max_parked_ratio: float, on_progress: OnReplayProgress, started: float
-) -> Counters:
+def _in_order(paths: Sequence[str], store: StatusStore, max_parked_ratio: float, on_progress: OnReplayProgress, started: float) -> Counters:
     """The projector's own loop, over a bounded source."""
     source = JsonlSource(paths)
 
@@ -155,9 +153,7 @@ def _failed(future: Future[Folded]) -> bool:
     return future.done() and future.exception() is not None
 
 
-def _store(
-    beginnings: Mapping[TopicPartition, Position], store: SqlStore, folded: Sequence[Folded], max_parked_ratio: float
-) -> Counters:
+def _store(beginnings: Mapping[TopicPartition, Position], store: SqlStore, folded: Sequence[Folded], max_parked_ratio: float) -> Counters:
     total = Counters()
     advances = []
     ends = {at: position.next_offset for at, position in asyncio.run(_ends([at.topic for at in beginnings])).items()}

@@ -85,9 +85,7 @@ def fold_stretch(stretch: Stretch, limits: Limits, folder: str) -> Folded:
         for begin, lines in read_lines(stretch.path, stretch.begin, stretch.end):
             offsets = accumulate((len(line) + 1 for line in lines), initial=begin)
             records = [
-                Record(stretch.topic, 0, offset, line)
-                for line, offset in zip(lines, offsets, strict=False)
-                if line and not line.isspace()
+                Record(stretch.topic, 0, offset, line) for line, offset in zip(lines, offsets, strict=False) if line and not line.isspace()
             ]
             read += len(records)
             parked: list[ParkedRecord] = []

@@ -103,8 +103,7 @@ class MemoryStore:
     def partitions(self) -> Sequence[PartitionStatus]:
         """Every partition that the store has a position of, by topic and partition."""
         return [
-            msgspec.structs.replace(held, counters=msgspec.structs.replace(held.counters))
-            for _, held in sorted(self._partitions.items())
+            msgspec.structs.replace(held, counters=msgspec.structs.replace(held.counters)) for _, held in sorted(self._partitions.items())
         ]
 
     def jumps(self) -> Sequence[Jump]:

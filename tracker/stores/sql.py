@@ -154,10 +154,7 @@ class SqlStore:
         inserted = self.insert_tasks(cursor, new, revision)
         cursor.executemany(
             _UPDATE_TASK,
-            [
-                (revision, w.columns is None, w.registers, *(w.columns or _DELETED_COLUMNS), w.task_id, w.loaded_revision)
-                for w in known
-            ],
+            [(revision, w.columns is None, w.registers, *(w.columns or _DELETED_COLUMNS), w.task_id, w.loaded_revision) for w in known],
         )
         updated = cursor.rowcount if known else 0
         if inserted != len(new) or updated != len(known):

@@ -39,10 +39,7 @@ def upgrade() -> None:
         sa.Column("partition", sa.Integer, primary_key=True),
         sa.Column("next_offset", Number, nullable=False),
         sa.Column("identity", sa.String, nullable=False),
-        *(
-            sa.Column(name, Number, nullable=False, server_default="0")
-            for name in ("read", "applied", "unchanged", "ignored", "parked")
-        ),
+        *(sa.Column(name, Number, nullable=False, server_default="0") for name in ("read", "applied", "unchanged", "ignored", "parked")),
         sa.Column("newest_event_time", sa.String),
         sa.Column("end_offset", Number),
         sa.Column("end_seen_at", sa.String),
