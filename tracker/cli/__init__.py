@@ -54,7 +54,7 @@ def _usage(error: Any) -> str:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             return f"there is no option {name}: {f'did you mean {near[0]}?' if near else _see(context)}"
-    sentence = error.format_message().strip()
+    sentence = str(error.format_message()).strip()
     if context is None or sentence.endswith("?"):
         return sentence
     return f"{sentence.removesuffix('.')}; {_see(context)}"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tracker.cli import output
@@ -25,6 +26,7 @@ REFRESH_S = 0.5
 KAFKA_HINT = "make run SOURCE=kafka://localhost:9092/task-events"
 _FRAME_LINES = 10
 """Lines that are not rows of tasks."""
+_WIDTHS = {"state": 9, "status": 10, "progress": 15, "launched": 10, "took": 6, "modified": 10}
 _STATES = ("PENDING", "RUNNING", "COMPLETED")
 
 
@@ -37,8 +39,8 @@ class LiveView:
         self._progress = progress
         self._simulation = simulation
         self._tasks: list[dict[str, Any]] = []
-        self._states: dict[str | None, int] = {}
-        self._statuses: dict[str | None, int] = {}
+        self._states: dict[str | int | None, int] = {}
+        self._statuses: dict[str | int | None, int] = {}
         self._lag: int | None = None
         self._console = output.console()
 
@@ -81,7 +83,7 @@ class LiveView:
         if self._simulation:
             lines.append(Text(self._simulation, style="yellow"))
         lines += [
-            task_table(self._tasks, title="newest"),
+            task_table(self._tasks, self._console.width, cut=True),
             Text.assemble(
                 ("another terminal: ", "bright_black"),
                 f"{program()} emit progressed TASK --percent 60 · {program()} list · {program()} get TASK",
@@ -117,28 +119,33 @@ class LiveView:
         return text
 
 
-def task_table(tasks: list[dict[str, Any]], *, title: str | None = None) -> Table:
-    """Tasks as a table for people: one row a task, cut to the terminal."""
+def task_table(tasks: list[dict[str, Any]], width: int, *, cut: bool = False) -> Table:
+    """Tasks as a table for people, one row a task; where the terminal is narrow, the times go first.
+
+    ``cut``: rows are one line each, whatever the width (a live view must know its height); else long ids are folded, never cut.
+    """
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    table.add_column("id", overflow="fold" if title is None else "ellipsis", no_wrap=title is not None, max_width=36)
-    table.add_column("name", overflow="ellipsis", no_wrap=True, ratio=1)
-    for name in ("state", "status", "progress", "launched", "took", "modified"):
-        table.add_column(name, no_wrap=True)
+    now = datetime.now(UTC)
+    has_times, has_both = width >= 96, width >= 72
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("id", overflow="ellipsis" if cut else "fold", no_wrap=cut, min_width=min(32, width // 3))
+    table.add_column("name", overflow="ellipsis", no_wrap=True, ratio=1, min_width=8)
+    names = ("state", *(("status",) if has_times else ()), *(("progress",) if has_both else ()))
+    for name in names + (("launched", "took", "modified") if has_times else ()):
+        table.add_column(name, no_wrap=True, min_width=_WIDTHS[name])
     for task in tasks:
-        state = output.state_of(task)
-        table.add_row(
-            Text(output.visible(task["id"])),
-            Text(output.visible(task["uniqueName"])),
-            output.styled(state),
-            output.styled(task["completionStatus"]),
-            output.bar(task["percentComplete"], state),
-            output.local_time(task["launched"]),
-            output.duration(task),
-            output.local_time(task["modified"]),
-        )
+        state, status = output.state_of(task), task["completionStatus"]
+        row = [Text(output.visible(task["id"])), Text(output.visible(task["uniqueName"]))]
+        row += [output.styled(state), output.styled(status)] if has_times else [output.styled(status or state)]
+        if has_both:
+            row.append(output.bar(task["percentComplete"], state))
+        if has_times:
+            row += [
+                Text(text) for text in (output.ago(task["launched"], now), output.duration(task, now), output.ago(task["modified"], now))
+            ]
+        table.add_row(*row)
     return table
 
 

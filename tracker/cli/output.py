@@ -105,6 +105,14 @@ def duration(document: dict[str, Any], now: datetime | None = None) -> str:
     return span((end - moment(document["launched"])).total_seconds())
 
 
+def ago(text: str | None, now: datetime) -> str:
+    """How long before ``now`` a time of a document was; a date where that is long ago or in the future."""
+    if text is None:
+        return "-"
+    seconds = (now - moment(text)).total_seconds()
+    return f"{span(max(0.0, seconds))} ago" if -2 < seconds < 86400 else text[:10]
+
+
 def span(seconds: float) -> str:
     """Seconds for people: 0.4s, 12s, 3m07s, 2h05m, 3d04h."""
     if seconds < 0:

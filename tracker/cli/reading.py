@@ -74,7 +74,8 @@ async def _list(url: str, filter_: str | None, sorters: str, limit: int, format_
     elif format_ == "table":
         from tracker.cli.live import task_table
 
-        output.console().print(task_table(found))
+        console = output.console()
+        console.print(task_table(found, console.width))
     if more:
         output.note(f"{number:,} of {total:,} tasks; --limit 0 shows all")
     elif not number:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -27,6 +26,7 @@ def replay(
     again: Annotated[
         bool, typer.Option("--again", help="Read files from the start that the store has read: counters change, statuses can't.")
     ] = False,
+    max_parked_ratio: options.MaxParkedRatio = None,
     max_record_bytes: options.MaxRecordBytes = None,
     max_future: options.MaxFuture = None,
     as_json: options.AsJson = False,
@@ -35,13 +35,23 @@ def replay(
     """Fold files into a store, in parallel where it can be done. A file that the store has read goes on where it ended."""
     from tracker.replay import replay as replay_files
 
-    settings = Settings.load().with_flags(store=store, max_record_bytes=max_record_bytes, max_future=max_future)
+    settings = Settings.load().with_flags(
+        store=store, max_parked_ratio=max_parked_ratio, max_record_bytes=max_record_bytes, max_future=max_future
+    )
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs can't be {jobs}: expected a whole number from 1")
     telemetry.configure("warning" if quiet else settings.log_level, settings.log_format)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is in memory is dropped whole
     with ReplayBar(hidden=quiet) as bar:
-        totals = replay_files(files, settings.store, limits=options.limits_of(settings), jobs=jobs, again=again, on_progress=bar)
+        totals = replay_files(
+            files,
+            settings.store,
+            limits=options.limits_of(settings),
+            jobs=jobs,
+            again=again,
+            max_parked_ratio=settings.max_parked_ratio,
+            on_progress=bar,
+        )
     if not quiet:
         for path, next_offset in sorted(totals.resumed.items()):
             output.note(f"{path}: the store has it up to byte {next_offset}, went on there (--again reads it from the start)")
@@ -79,23 +89,22 @@ class ReplayBar:
     """A progress bar on standard error (on a terminal only): share of the bytes, events a second, and the time that is left."""
 
     def __init__(self, *, hidden: bool) -> None:
-        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, DownloadColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
         from rich.progress import Progress as Bars
 
         console = output.console(error=True)
         self._bars = Bars(
-            TextColumn("replay"),
+            TextColumn("{task.description}"),
             BarColumn(),
             TaskProgressColumn(),
-            TextColumn("{task.fields[records]:,} events"),
-            TextColumn("{task.fields[rate]:,.0f}/s"),
+            DownloadColumn(),
+            TransferSpeedColumn(),
             TimeRemainingColumn(),
             console=console,
             transient=True,
             disable=hidden or not console.is_terminal,
         )
-        self._task = self._bars.add_task("replay", total=None, records=0, rate=0.0)
-        self._begun_s = monotonic()
+        self._task = self._bars.add_task("folding", total=None)
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -105,5 +114,5 @@ class ReplayBar:
         self._bars.stop()
 
     def __call__(self, progress: ReplayProgress) -> None:
-        rate = progress.records / max(monotonic() - self._begun_s, 0.001)
-        self._bars.update(self._task, completed=progress.bytes_read, total=progress.bytes_total, records=progress.records, rate=rate)
+        """Draw it anew."""
+        self._bars.update(self._task, description=progress.step, completed=progress.bytes_read, total=progress.bytes_total)

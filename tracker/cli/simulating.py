@@ -63,7 +63,7 @@ async def _simulate(settings: Settings, rate: float, tasks: int | None, seed: in
         output.note(f"writing to {settings.source}, seed {seed}; stop with Ctrl-C")
     written, said = 0, False
     with on_signals(stop):
-        while not (stop.is_set() or simulation.finished):
+        while not (stop.is_set() or simulation.has_ended()):
             try:
                 async with open_emitter(settings.source, kafka_config=settings.kafka_config) as emitter:
                     said = False
@@ -84,13 +84,13 @@ async def stream(emitter: Emitter, simulation: Simulation, rate: float, stop: as
     """Write what the simulation does, about ``rate`` events a second, until it ends or ``stop`` is set. Gives how many were written at a time."""
     loop = asyncio.get_running_loop()
     begun, steps = loop.time(), 0
-    while not (stop.is_set() or simulation.finished):
+    while not (stop.is_set() or simulation.has_ended()):
         due = int((loop.time() - begun) * rate) - steps if rate else 500
         events = []
         for _ in range(max(0, min(due, 500))):
             events += simulation.step(datetime.now(UTC))
             steps += 1
-            if simulation.finished:
+            if simulation.has_ended():
                 break
         if events:
             await emitter.emit(events)

@@ -4,7 +4,7 @@ Some events are late, doubled or out of order, so that what a reader shows can't
 seed and of the times handed in::
 
     simulation = Simulation(seed=7)
-    while not simulation.finished:
+    while not simulation.has_ended():
         emitter.emit(simulation.step(clock()))
 """
 
@@ -55,8 +55,7 @@ class Simulation:
         self._held: list[tuple[datetime, Outgoing]] = []
         self._numbers = 0
 
-    @property
-    def finished(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether all tasks have ended and nothing is held back."""
         return not (self._running or self._held or self._left is None or self._left > 0)
 
@@ -193,6 +192,6 @@ def history(seed: int, events: int, until: datetime) -> list[Outgoing]:
 
 def _run(simulation: Simulation, start: datetime) -> Iterator[list[Outgoing]]:
     step = 0
-    while not simulation.finished:
+    while not simulation.has_ended():
         yield simulation.step(start + step * PACE)
         step += 1
