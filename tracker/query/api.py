@@ -229,7 +229,7 @@ class TaskQuery:
     async def why(self, id: str) -> dict[str, view.Reason] | None:
         """For each field the event that set it, or its rule; of a deleted task that it is deleted; None if the store never had the task."""
         row = await self._read(lambda snapshot: snapshot.task(id))
-        return None if row is None else view.why(id, row.state)
+        return None if row is None else view.why(id, row.state, self._store.limits)
 
     async def status(self, now: datetime | None = None) -> StatusReport:
         """Positions, lags, counters and size. A lag is unknown where no worker has reported the end in the minute before ``now``."""
