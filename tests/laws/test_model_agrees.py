@@ -66,7 +66,7 @@ def model_difference(record: Record) -> str | None:
 
 
 @given(rng=st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_drawn_documents_agree(rng: Random) -> None:
     """Verdict, stamp and data of drawn documents agree, and so they do once the model has written the event."""
     shape = pool(rng)
