@@ -43,6 +43,14 @@ _TAKEN_BY = {
     "--attribute": (*_DESCRIBED, "launched", "progressed", "completed"),
 }
 
+_NEEDED = {
+    "completed": "--status, such as --status SUCCESS",
+    "corrected": "--status, such as --status ERROR",
+    "messaged": "--message TEXT",
+    "returned": "--return-name TEXT and --return-attribute KEY",
+}
+"""What a kind can't do without, where its data is not given as a whole."""
+
 _DATA = "What happened"
 _EVENT = "The event"
 
@@ -136,6 +144,8 @@ def emit(
     content |= _data(kind, {name: value for name, value in given.items() if value is not None}, content)
     if content:
         document["data"] = content
+    elif kind in _NEEDED:
+        raise UsageError(f"a {kind} event needs {_NEEDED[kind]}, or --data JSON")
     if sequence is not None:
         document["sequence"] = sequence
     if attempt is not None:

@@ -51,10 +51,10 @@ async def _watch(url: str, filter_: str | None, since: int | None, limit: int | 
     printer = _print_json if as_json else _Printer().print
     async with open_query(url) as query:
         revision = await query.revision() if since is None else since
-        if not as_json:
-            output.note(f"watching {url} from revision {revision}; stop with Ctrl-C")
         left = limit
         with on_signals(stop):
+            if not as_json:
+                output.note(f"watching {url} from revision {revision}; stop with Ctrl-C")
             while not stop.is_set():
                 changes = await _changes(query, revision, filter_)
                 for change in changes:
