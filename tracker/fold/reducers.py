@@ -24,17 +24,23 @@ from tracker.fold.registers import (
     set_values,
     set_verdict,
 )
-from tracker.fold.shapes import Described
 from tracker.fold.state import TaskState
 from tracker.model.limits import DEFAULT_LIMITS, Limits
 
 Reducer = Callable[[TaskState, TaskEvent, Limits], bool]
 
 
-def _described_values(data: Described) -> dict[str, Any]:
+_SCALARS = ("type", "uniqueName", "description", "parentName", "parentId", "launcher")
+
+
+def _described_values(data: Any) -> dict[str, Any]:
     """The members that the event has, in the form in which they are shown."""
-    values: dict[str, Any] = to_builtins(data)
-    values.pop("attributes", None)
+    values = {name: value for name in _SCALARS if (value := getattr(data, name)) is not UNSET}
+    target, definition = data.target, data.taskDefinitionSummary
+    if target is not UNSET:
+        values["target"] = target and {"id": target.id, "type": target.type, "name": target.name}
+    if definition is not UNSET:
+        values["taskDefinitionSummary"] = to_builtins(definition)
     return values
 
 
@@ -130,7 +136,11 @@ def apply(state: TaskState, event: TaskEvent, limits: Limits = DEFAULT_LIMITS) -
     if event.kind == "deleted":
         return set_deleted(state)
     changed = REDUCERS[event.kind](state, event, limits)
-    return set_times(state, event.attempt, event.time) or changed
+    time = event.time
+    if time > state.modified and state.first and event.attempt <= state.attempt:  # nearly always: the next event of its attempt
+        state.modified = time
+        return True
+    return set_times(state, event.attempt, time) or changed
 
 
 def fold(state: TaskState, events: Iterable[TaskEvent], limits: Limits = DEFAULT_LIMITS) -> int:

@@ -17,26 +17,29 @@ from tracker.fold.state import Attempt, Kept, Layer, Said, TaskState, copy, keep
 from tracker.model.limits import DEFAULT_LIMITS, Limits
 
 
-def set_values(layers: list[Layer], stamp: str, values: Mapping[str, Any]) -> bool:
-    """Each name takes the value of the greatest stamp; of one stamp's two values the one of greater canonical JSON."""
+def set_values(layers: list[Layer], stamp: str, values: dict[str, Any]) -> bool:
+    """Each name takes the value of the greatest stamp; of one stamp's two values the one of greater canonical JSON.
+
+    ``values`` is not empty, and becomes the layers' own.
+    """
     if not layers:
-        layers.append(Layer(stamp, dict(values)))
+        layers.append(Layer(stamp, values))
         return True
     last = layers[-1]
     if stamp > last.stamp:  # nearly always: events mostly come in order
         if last.values.keys() == values.keys():
-            last.stamp, last.values = stamp, dict(values)
+            last.stamp, last.values = stamp, values
             return True
         emptied = False
         for layer in layers:
             held = layer.values
-            for name in values:
-                if name in held:
+            if not values.keys().isdisjoint(held):
+                for name in values.keys() & held.keys():
                     del held[name]
-            emptied = emptied or not held
+                emptied = emptied or not held
         if emptied:
             layers[:] = [layer for layer in layers if layer.values]
-        layers.append(Layer(stamp, dict(values)))
+        layers.append(Layer(stamp, values))
         return True
     return _set_late(layers, stamp, values)
 
@@ -71,9 +74,13 @@ def _outranks(value: Any, held: Any) -> bool:
 
 def set_attributes(state: TaskState, stamp: str, attributes: Mapping[str, Any], limits: Limits) -> bool:
     """`set_values` for attribute keys, of which only the first in code point order are kept."""
-    layers = state.attributes
-    if sum(len(layer.values) for layer in layers) + len(attributes) <= limits.attributes:
-        return set_values(layers, stamp, attributes) if attributes else False
+    if not attributes:
+        return False
+    count = len(attributes)
+    for layer in state.attributes:
+        count += len(layer.values)
+    if count <= limits.attributes:
+        return set_values(state.attributes, stamp, dict(attributes))
     return _set_crowded_attributes(state, stamp, attributes, limits)
 
 
@@ -82,7 +89,7 @@ def _set_crowded_attributes(state: TaskState, stamp: str, attributes: Mapping[st
     known = {name for layer in layers for name in layer.values}
     kept = sorted(known | attributes.keys())[: limits.attributes]
     if len(kept) == len(known | attributes.keys()):
-        return set_values(layers, stamp, attributes)
+        return set_values(layers, stamp, dict(attributes))
     changed = "attributes" not in state.truncated
     mark_truncated(state, "attributes")
     for layer in layers:
@@ -97,6 +104,8 @@ def _set_crowded_attributes(state: TaskState, stamp: str, attributes: Mapping[st
 def attempt_entry(state: TaskState, number: int, limits: Limits) -> Attempt | None:
     """The entry of an attempt, made if it is new; None if it is below the greatest ones that are kept."""
     attempts = state.attempts
+    if attempts and attempts[-1].number == number:
+        return attempts[-1]
     for entry in reversed(attempts):
         if entry.number == number:
             return entry
@@ -124,7 +133,7 @@ def set_launched(entry: Attempt, stamp: str) -> bool:
 
 def set_verdict(entry: Attempt, level: int, stamp: str, status: str, completed: str) -> bool:
     """The greatest (level, stamp) decides; of one level and stamp the greater (status, completed), in flight being the least."""
-    if (level, stamp, status, completed) > (entry.level, entry.stamp, entry.status, entry.completed):
+    if level > entry.level or (level, stamp, status, completed) > (entry.level, entry.stamp, entry.status, entry.completed):
         entry.level, entry.stamp, entry.status, entry.completed = level, stamp, status, completed
         return True
     return False
