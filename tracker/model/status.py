@@ -94,7 +94,9 @@ class TaskStatusMessage(Part):
     type: MessageType = Field(description="How serious the message is.")
     localized_text: LocalizedMessage = Field(description="The text, for people.")
     key: Text = Field(description="Key of the text in a catalogue of messages.", examples=["task_aggregation_skipped"])
-    parameters: list[dict[Text, Any] | Text] = Field(description="What the text was filled in with; empty where there was nothing.")
+    parameters: list[dict[Text, Any] | Text] | None = Field(
+        description="What the text was filled in with; empty where the event had none, null where it had a null."
+    )
 
 
 class TaskReturnDetails(Part):
