@@ -40,6 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def cli(folder: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
     """Runs a command in this process and gives its exit code and what it wrote."""
+    assert folder == Path.cwd()
 
     def run(*arguments: str) -> Result:
         capsys.readouterr()

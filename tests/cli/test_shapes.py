@@ -6,9 +6,9 @@ import base64
 import csv
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+import pytest
 
 from tracker.model.records import Position, Record, TopicPartition
 from tracker.stores.base import Advance, Commit, Counters, ParkedRecord
@@ -36,14 +36,16 @@ def test_run_json_ends_with_the_totals(cli, write_log, event) -> None:
     assert list(json.loads(result.out.splitlines()[-1])) == TOTALS
 
 
-def test_replay_counts_this_run_and_tasks_are_the_stores(cli, filled, write_log, event) -> None:
+@pytest.mark.usefixtures("filled")
+def test_replay_counts_this_run_and_tasks_are_the_stores(cli, write_log, event) -> None:
     """A second replay reads what is new only; `tasks` counts the whole store."""
     write_log(event("created", "t9", 1))
     totals = cli("replay", "events.jsonl", "--json").json
     assert (totals["read"], totals["applied"], totals["tasks"]) == (1, 1, 4)
 
 
-def test_replay_says_where_it_went_on(cli, filled) -> None:
+@pytest.mark.usefixtures("filled")
+def test_replay_says_where_it_went_on(cli) -> None:
     """A file that the store has read goes on where it ended, and that is said."""
     result = cli("replay", "events.jsonl")
     assert result.code == 0
@@ -51,7 +53,8 @@ def test_replay_says_where_it_went_on(cli, filled) -> None:
     assert "0 read = 0 applied + 0 unchanged + 0 ignored + 0 parked" in result.out
 
 
-def test_replay_again_changes_no_status(cli, filled) -> None:
+@pytest.mark.usefixtures("filled")
+def test_replay_again_changes_no_status(cli) -> None:
     """`--again` reads from the start: counters change, statuses can't."""
     before = cli("export").out
     totals = cli("replay", "events.jsonl", "--again", "--json").json
@@ -59,7 +62,8 @@ def test_replay_again_changes_no_status(cli, filled) -> None:
     assert cli("export").out == before
 
 
-def test_export_is_one_status_a_line_in_order_of_ids(cli, filled) -> None:
+@pytest.mark.usefixtures("filled")
+def test_export_is_one_status_a_line_in_order_of_ids(cli) -> None:
     """Compact JSON in UTF-8, exactly the 18 keys in order, ids in code point order."""
     lines = cli("export", "--format", "jsonl").out.splitlines()
     documents = [json.loads(line) for line in lines]
@@ -69,14 +73,16 @@ def test_export_is_one_status_a_line_in_order_of_ids(cli, filled) -> None:
     assert '"b":1e+16' in lines[0]
 
 
-def test_get_and_list_write_the_same_documents(cli, filled) -> None:
+@pytest.mark.usefixtures("filled")
+def test_get_and_list_write_the_same_documents(cli) -> None:
     """`get --json` and `list --format jsonl` write what `export` does."""
     exported = cli("export").out.splitlines()
     assert cli("list", "--sort", "id", "--format", "jsonl").out.splitlines() == exported
     assert [cli("get", task, "--json").out.rstrip("\n") for task in ("t1", "t2", "é")] == exported
 
 
-def test_extension_adds_one_key(cli, filled) -> None:
+@pytest.mark.usefixtures("filled")
+def test_extension_adds_one_key(cli) -> None:
     """`--extension` adds `tracker` with the six members."""
     document = cli("get", "t1", "--json", "--extension").json
     assert list(document) == [*KEYS, "tracker"]
@@ -105,13 +111,15 @@ def test_parked_list_json(cli, filled: Path) -> None:
     assert "value" not in parked
 
 
-def test_parked_list_json_with_values(cli, filled) -> None:
+@pytest.mark.usefixtures("filled")
+def test_parked_list_json_with_values(cli) -> None:
     """`--values` adds the bytes in base64."""
     [parked] = cli("parked", "list", "--json", "--values").json
     assert base64.b64decode(parked["value"]) == b'{"not": "an event"}'
 
 
-def test_parked_key_that_is_not_utf8(cli, folder) -> None:
+@pytest.mark.usefixtures("folder")
+def test_parked_key_that_is_not_utf8(cli) -> None:
     """Such a key is null, with `keyBase64`."""
     at, begin = TopicPartition("t", 0), Position("t", 0, 0)
     records = [Record("t", 0, 0, b"{", key=b"\xff\x00"), Record("t", 0, 1, None, key="ü".encode())]
@@ -125,14 +133,16 @@ def test_parked_key_that_is_not_utf8(cli, folder) -> None:
     assert (second["key"], "keyBase64" in second) == ("ü", False)
 
 
-def test_list_json_is_one_array(cli, filled) -> None:
+@pytest.mark.usefixtures("filled")
+def test_list_json_is_one_array(cli) -> None:
     """`--json` is `--format json`."""
     result = cli("list", "--json", "--sort", "id")
     assert [task["id"] for task in result.json] == ["t1", "t2", "é"]
     assert cli("list", "--format", "json", "--sort", "id").out == result.out
 
 
-def test_csv(cli, filled) -> None:
+@pytest.mark.usefixtures("filled")
+def test_csv(cli) -> None:
     """A header of the 18 keys; null is empty, objects are JSON; what needs quotes has them."""
     rows = list(csv.DictReader(io.StringIO(cli("export", "--format", "csv").out)))
     assert list(rows[0]) == KEYS
@@ -141,7 +151,8 @@ def test_csv(cli, filled) -> None:
     assert json.loads(rows[0]["attributes"]) == {"a": [1, 2.5, None], "b": 1e16}
 
 
-def test_export_into_a_file_is_whole_or_not_there(cli, filled, folder: Path) -> None:
+@pytest.mark.usefixtures("filled")
+def test_export_into_a_file_is_whole_or_not_there(cli, folder: Path) -> None:
     """`--out` writes the same bytes, leaves nothing else behind, and a failure leaves the old file."""
     assert cli("export", "--out", "all.jsonl").code == 0
     assert (folder / "all.jsonl").read_text(encoding="utf-8") == cli("export").out
@@ -150,14 +161,20 @@ def test_export_into_a_file_is_whole_or_not_there(cli, filled, folder: Path) -> 
     assert [path.name for path in folder.glob(".all*")] == []
 
 
-def test_count(cli, filled) -> None:
+@pytest.mark.usefixtures("filled")
+def test_count(cli) -> None:
     """A plain number, or one document."""
     assert cli("count").out == "3\n"
     assert cli("count", "--json", "--filter", 'state eq "RUNNING"').json == {"count": 1}
-    assert {row["state"]: row["count"] for row in cli("count", "--by", "state", "--json").json} == {"PENDING": 1, "RUNNING": 1, "COMPLETED": 1}
+    assert {row["state"]: row["count"] for row in cli("count", "--by", "state", "--json").json} == {
+        "PENDING": 1,
+        "RUNNING": 1,
+        "COMPLETED": 1,
+    }
 
 
-def test_why(cli, filled) -> None:
+@pytest.mark.usefixtures("filled")
+def test_why(cli) -> None:
     """Each field's event with its source, id, time and attempt; a rule where no single event decides."""
     reasons = cli("why", "t1", "--json").json
     assert reasons["completionStatus"]["event"] == {
@@ -170,14 +187,16 @@ def test_why(cli, filled) -> None:
     assert reasons["modified"]["rule"] == "the greatest time of all events"
 
 
-def test_list_says_when_there_are_more(cli, filled) -> None:
+@pytest.mark.usefixtures("filled")
+def test_list_says_when_there_are_more(cli) -> None:
     """A limit never cuts silently."""
     result = cli("list", "--limit", "2")
     assert len(result.out.splitlines()) == 2
     assert "2 of 3 tasks" in result.err
 
 
-def test_watch_json_from_a_revision(cli, filled: Path, event: Callable[..., dict[str, Any]]) -> None:
+@pytest.mark.usefixtures("filled")
+def test_watch_json_from_a_revision(cli) -> None:
     """`watch --json` writes a line a change; a deleted task has no status."""
     lines = [json.loads(line) for line in cli("watch", "--json", "--since", "0", "--limit", "4").out.splitlines()]
     assert {line["id"] for line in lines} == {"t1", "t2", "é", "gone"}

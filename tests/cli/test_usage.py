@@ -50,7 +50,8 @@ WRONG_USAGE = [
 
 
 @pytest.mark.parametrize(("arguments", "expected"), WRONG_USAGE, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
-def test_wrong_usage_is_exit_code_2(cli, filled, arguments: list[str], expected: str) -> None:
+@pytest.mark.usefixtures("filled")
+def test_wrong_usage_is_exit_code_2(cli, arguments: list[str], expected: str) -> None:
     """Unknown commands, options and values say what is wrong and what is near, in one line."""
     result = cli(*arguments)
     assert result.code == 2
@@ -81,7 +82,8 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("arguments", "expected"), FAILURES, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
-def test_failure_is_exit_code_1(cli, filled, folder: Path, arguments: list[str], expected: str) -> None:
+@pytest.mark.usefixtures("filled")
+def test_failure_is_exit_code_1(cli, folder: Path, arguments: list[str], expected: str) -> None:
     """What is not there, or can't be written, is one sentence on standard error; nothing is made on the way."""
     result = cli(*arguments)
     assert result.code == 1
@@ -117,7 +119,8 @@ def test_another_file_under_a_known_name_is_exit_code_3(cli, filled: Path, event
     assert "events.jsonl" in result.err
 
 
-def test_sums_that_do_not_add_up_are_exit_code_4(cli, filled, folder: Path) -> None:
+@pytest.mark.usefixtures("filled")
+def test_sums_that_do_not_add_up_are_exit_code_4(cli, folder: Path) -> None:
     """`status` is unhealthy where the counters do not balance, and says so."""
     assert cli("status").code == 0
     with sqlite3.connect(folder / "status.db") as database:
@@ -129,7 +132,8 @@ def test_sums_that_do_not_add_up_are_exit_code_4(cli, filled, folder: Path) -> N
     assert "do not add up" in cli("status").err
 
 
-def test_other_limits_than_the_stores_are_exit_code_3(cli, filled) -> None:
+@pytest.mark.usefixtures("filled")
+def test_other_limits_than_the_stores_are_exit_code_3(cli) -> None:
     """Limits are written into a store when it is made; a worker with others is refused."""
     assert cli("run", "--max-record-bytes", "2M").code == 3
     assert cli("run", "--max-record-bytes", "1M").code == 0
@@ -153,7 +157,8 @@ def test_help_starts_fast() -> None:
     assert used_s < 1.0, f"{used_s:.2f} s"
 
 
-def test_a_reader_that_goes_away_is_no_error(filled, folder: Path) -> None:
+@pytest.mark.usefixtures("filled")
+def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
     """`tracker export | head -1`: no traceback when the pipe is closed."""
     export = subprocess.Popen([sys.executable, "-m", "tracker", "export"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder)
     assert export.stdout is not None
@@ -162,7 +167,8 @@ def test_a_reader_that_goes_away_is_no_error(filled, folder: Path) -> None:
     assert b"Traceback" not in err
 
 
-def test_ctrl_c_is_quiet(filled, folder: Path) -> None:
+@pytest.mark.usefixtures("filled")
+def test_ctrl_c_is_quiet(folder: Path) -> None:
     """Ctrl-C ends `watch` in order: nothing but what it had to say."""
     watch = subprocess.Popen(
         [sys.executable, "-m", "tracker", "watch"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder

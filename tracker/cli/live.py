@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from tracker.cli.running import Reporter
+    from tracker.cli.progress import Reporter
     from tracker.projector import Totals
     from tracker.stores.base import StatusStore
 

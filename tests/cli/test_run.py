@@ -1,0 +1,182 @@
+"""`tracker run` as a process: followed logs, signals, the live view, and the simulated workload."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+TRACKER = [sys.executable, "-m", "tracker"]
+DEADLINE_S = 30.0
+
+
+@pytest.fixture
+def start(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a command in the folder; what is left at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen([*TRACKER, *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=DEADLINE_S)
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for it, with a deadline."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {DEADLINE_S} s for {what}"
+        time.sleep(0.05)
+
+
+def shows(cli, task: str, **expected: object) -> Callable[[], bool]:
+    """Whether the task's status has these values by now."""
+
+    def look() -> bool:
+        result = cli("get", task, "--json")
+        return bool(result.code == 0 and expected.items() <= result.json.items())
+
+    return look
+
+
+def test_an_event_is_seen_by_another_command_at_once(cli, start, write_log, event) -> None:
+    """A followed file into SQLite: what `emit` writes, `get` shows, while the run goes on."""
+    write_log(event("created", "t1", 1))
+    run = start("run", "--follow")
+    until(shows(cli, "t1"), "the first event")
+    cli("emit", "launched", "t1")
+    cli("emit", "completed", "t1", "--status", "SUCCESS")
+    until(shows(cli, "t1", completionStatus="SUCCESS", percentComplete=100), "the emitted events")
+    assert run.poll() is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_within_five_seconds_with_the_sums_right(cli, start, write_log, event, number: signal.Signals) -> None:
+    """Exit code 0, and the store stands at a commit: everything read is accounted for."""
+    write_log(*[event("created", f"t{task}", 1) for task in range(500)])
+    run = start("run", "--follow", "--json")
+    until(lambda: cli("count").out == "500\n", "the log to be folded")
+    began = time.monotonic()
+    run.send_signal(number)
+    out, err = run.communicate(timeout=DEADLINE_S)
+    assert time.monotonic() - began < 5
+    assert run.returncode == 0, err
+    assert json.loads(out)["read"] == 500
+    assert cli("status", "--json").json["healthy"]
+
+
+def test_a_run_says_what_it_reads_into_where(cli, write_log, event) -> None:
+    """The first line names source and store."""
+    write_log(event("created", "t1", 1))
+    assert "reading events.jsonl into sqlite:///status.db" in cli("run").err
+
+
+def test_a_second_run_goes_on(cli, write_log, event) -> None:
+    """The position is the store's: nothing is read twice."""
+    write_log(event("created", "t1", 1))
+    assert cli("run", "--json").json["read"] == 1
+    write_log(event("created", "t2", 1))
+    assert cli("run", "--json").json["read"] == 1
+
+
+def test_settings_come_from_the_environment(cli, write_log, event, monkeypatch) -> None:
+    """TRACKER_SOURCE and TRACKER_STORE stand in for the options."""
+    write_log(event("created", "t1", 1), name="other.jsonl")
+    monkeypatch.setenv("TRACKER_SOURCE", "other.jsonl")
+    monkeypatch.setenv("TRACKER_STORE", "sqlite:///other.db")
+    assert cli("run", "--json").json["tasks"] == 1
+    assert cli("count").out == "1\n"
+
+
+def test_a_memory_store(cli, write_log, event) -> None:
+    """`memory://` folds and forgets."""
+    write_log(event("created", "t1", 1))
+    assert cli("run", "--store", "memory://", "--json").json["tasks"] == 1
+
+
+def test_a_missing_log_is_simulated_and_goes_on(cli, start, folder: Path) -> None:
+    """`--simulate-if-missing` makes about 2,000 events of finished tasks, then something keeps moving; it is said."""
+    run = start("run", "--follow", "--simulate-if-missing", "--live")
+    until(lambda: cli("count", "--filter", 'state eq "COMPLETED"').out.strip() not in ("", "0"), "the history")
+    before = cli("status", "--json").json["counters"]["read"]
+    until(lambda: cli("status", "--json").json["counters"]["read"] > before, "the stream to move")
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=DEADLINE_S)
+    assert run.returncode == 0
+    assert "events.jsonl was missing" in err
+    assert 1_500 < len((folder / "events.jsonl").read_bytes().splitlines()) < 3_000
+    assert cli("run", "--until-end", "--json").json["parked"] == 0
+
+
+def test_a_log_that_is_there_is_not_simulated(cli, write_log, event) -> None:
+    """`--simulate-if-missing` leaves an existing file alone."""
+    write_log(event("created", "t1", 1))
+    assert cli("run", "--simulate-if-missing", "--json").json["read"] == 1
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_live_view_in_a_terminal() -> None:
+    """Tasks, the counts, and how to go on are on the screen within seconds, and Ctrl-C leaves it in order."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.environ.update(COLUMNS="140", LINES="40", TERM="xterm")
+        os.execv(sys.executable, [*TRACKER, "run", "--follow", "--live", "--simulate-if-missing"])
+    screen = b""
+    deadline = time.monotonic() + DEADLINE_S
+    while (b"SUCCESS" not in screen or screen.count(b"make run SOURCE=kafka") < 3) and time.monotonic() < deadline:
+        screen += os.read(terminal, 65536)
+    os.kill(child, signal.SIGINT)
+    try:
+        while data := os.read(terminal, 65536):
+            screen += data
+    except OSError:  # the other side is closed
+        pass
+    _, status = os.waitpid(child, 0)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.decode(errors="replace"))
+    assert os.waitstatus_to_exitcode(status) == 0, text[-2000:]
+    for expected in (
+        "events.jsonl ──► sqlite:///status.db",
+        "COMPLETED",
+        "make run SOURCE=kafka://localhost:9092/task-events",
+        "made-up events",
+    ):
+        assert expected in text
+    assert "Traceback" not in text
+
+
+def test_simulate_writes_so_many_tasks(cli) -> None:
+    """`simulate --tasks N` ends; all of it is valid; the same seed makes the same tasks."""
+    assert cli("simulate", "--tasks", "30", "--rate", "0", "--seed", "5", "--quiet").code == 0
+    totals = cli("replay", "events.jsonl", "--json").json
+    assert totals["parked"] == 0
+    assert 0 < totals["tasks"] <= 30
+    assert cli("simulate", "--tasks", "30", "--rate", "0", "--seed", "5", "--source", "again.jsonl", "--quiet").code == 0
+    cli("replay", "again.jsonl", "--store", "sqlite:///again.db", "--quiet")
+    ids = [
+        [row["id"] for row in cli("list", "--json", "--sort", "id", "--limit", "0", "--store", f"sqlite:///{name}.db").json]
+        for name in ("status", "again")
+    ]
+    assert ids[0] == ids[1]
+
+
+def test_text_of_events_cannot_steer_the_terminal(cli, write_log, event) -> None:
+    """Control characters in an event's text are shown as a mark."""
+    write_log(event("created", "t1", 1, uniqueName="a\x1b[31mred\x07"))
+    cli("run")
+    assert "\x1b[31mred" not in cli("list", "--format", "table").out
+    assert "a�[31mred�" in cli("list", "--format", "table").out
