@@ -79,13 +79,17 @@ class ParkedRecord(msgspec.Struct, kw_only=True):
     """Its bytes were dropped by an operator; the count stays."""
 
 
+OUTCOMES = ("applied", "unchanged", "ignored")
+"""What a parked record may become that is tried again."""
+
+
 class Retried(msgspec.Struct, kw_only=True):
     """A parked record that turned out to be an event after all: it leaves ``parked``, and its count moves to ``outcome``."""
 
     number: int
     at: TopicPartition
     outcome: str
-    """The counter that it moves to: applied, unchanged or ignored."""
+    """The counter that it moves to, one of `OUTCOMES`; the store raises ValueError for another."""
 
 
 class Jump(msgspec.Struct, kw_only=True):
@@ -129,7 +133,7 @@ class StatusStore(Protocol):
 
     1. ``claim`` gives the stored position of each partition; one that has none is seeded with the given beginning first, so
        that the very first commit is guarded too.
-    2. ``commit`` writes all of a `Commit` or nothing. Every advance's expected ``next_offset`` and identity are compared with the stored
+    2. ``commit`` writes all of a `Commit` or nothing. Every advance's (one a partition) expected ``next_offset`` and identity are compared with the stored
        ones: a mismatch raises `PositionConflict`.
     3. Every write's ``loaded_revision`` is compared with the row's: a mismatch raises `StateConflict` naming the tasks.
     4. Each commit has a revision, greater than all before, on every row that it wrote. ``commit`` returns it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
@@ -12,7 +13,7 @@ import msgspec
 from tracker.errors import PositionConflict, StateConflict, StoreMismatch
 from tracker.model.limits import DEFAULT_LIMITS, Limits
 from tracker.model.records import Position, Record, TopicPartition
-from tracker.stores.base import Commit, Counters, Jump, Loaded, ParkedRecord, PartitionStatus, Write
+from tracker.stores.base import OUTCOMES, Commit, Counters, Jump, Loaded, ParkedRecord, PartitionStatus, Write
 
 
 class MemoryStore:
@@ -27,6 +28,8 @@ class MemoryStore:
         self._parked_count = 0
         self._jumps: list[Jump] = []
         self._revision = 0
+        self._lock = threading.Lock()
+        """Held while something is written: several projectors may share the store, each with a worker thread."""
 
     def __enter__(self) -> Self:
         return self
@@ -42,13 +45,14 @@ class MemoryStore:
     def claim(self, beginnings: Iterable[Position]) -> Mapping[TopicPartition, Position]:
         """The stored position of each partition, seeded with the given beginning where there is none."""
         claimed = {}
-        for beginning in beginnings:
-            held = self._partitions.get(beginning.at)
-            if held is None:
-                held = self._partitions[beginning.at] = PartitionStatus(position=beginning, counters=Counters())
-            elif not held.position.identity and held.position.next_offset == beginning.next_offset:
-                held.position = beginning
-            claimed[beginning.at] = held.position
+        with self._lock:
+            for beginning in beginnings:
+                held = self._partitions.get(beginning.at)
+                if held is None:
+                    held = self._partitions[beginning.at] = PartitionStatus(position=beginning, counters=Counters())
+                elif not held.position.identity and held.position.next_offset == beginning.next_offset:
+                    held.position = beginning
+                claimed[beginning.at] = held.position
         return claimed
 
     def load(self, task_ids: Sequence[str]) -> Mapping[str, Loaded]:
@@ -58,6 +62,11 @@ class MemoryStore:
 
     def commit(self, commit: Commit) -> int:
         """Check everything, then write everything: nothing in between can fail."""
+        with self._lock:
+            self._check(commit)
+            return self._write(commit)
+
+    def _check(self, commit: Commit) -> None:
         for advance in commit.advances:
             held = self._partitions.get(advance.expected.at)
             if held is None or held.position != advance.expected:
@@ -68,8 +77,14 @@ class MemoryStore:
         conflicts = [write.task_id for write in commit.writes if self._loaded_revision(write.task_id) != write.loaded_revision]
         if conflicts:
             raise StateConflict(conflicts)
-        if any(retried.number not in self._parked for retried in commit.retried):
+        for retried in commit.retried:
+            if retried.outcome not in OUTCOMES:
+                raise ValueError(f"a retried record becomes applied, unchanged or ignored, not {retried.outcome}")
+        numbers = {retried.number for retried in commit.retried}
+        if len(numbers) < len(commit.retried) or any(r.number not in self._parked or r.at not in self._partitions for r in commit.retried):
             raise PositionConflict("a parked record is gone: another retry was faster")
+
+    def _write(self, commit: Commit) -> int:
         self._revision += 1
         for advance in commit.advances:
             held = self._partitions[advance.expected.at]
@@ -95,16 +110,17 @@ class MemoryStore:
 
     def report_ends(self, ends: Iterable[Position], seen_at: str) -> None:
         """Remember where the logs ended at ``seen_at`` (RFC 3339)."""
-        for end in ends:
-            held = self._partitions.get(end.at)
-            if held is not None:
-                held.end_offset, held.end_seen_at = end.next_offset, seen_at
+        with self._lock:
+            for end in ends:
+                held = self._partitions.get(end.at)
+                if held is not None:
+                    held.end_offset, held.end_seen_at = end.next_offset, seen_at
 
     def partitions(self) -> Sequence[PartitionStatus]:
         """Every partition that the store has a position of, by topic and partition."""
-        return [
-            msgspec.structs.replace(held, counters=msgspec.structs.replace(held.counters)) for _, held in sorted(self._partitions.items())
-        ]
+        with self._lock:
+            held = [self._partitions[at] for at in sorted(self._partitions)]
+            return [msgspec.structs.replace(each, counters=msgspec.structs.replace(each.counters)) for each in held]
 
     def jumps(self) -> Sequence[Jump]:
         """Every position that an operator's choice has moved, oldest first."""
@@ -112,7 +128,7 @@ class MemoryStore:
 
     def parked(self, *, after: int = 0, limit: int = 100, reason: str | None = None) -> Sequence[ParkedRecord]:
         """Parked records with a number above ``after``, ascending, at most ``limit``."""
-        wanted = (p for number, p in sorted(self._parked.items()) if number > after and reason in (None, p.reason))
+        wanted = (p for number, p in sorted(dict(self._parked).items()) if number > after and reason in (None, p.reason))
         return [parked for parked, _ in zip(wanted, range(limit), strict=False)]
 
     def parked_record(self, number: int) -> ParkedRecord | None:
@@ -122,18 +138,19 @@ class MemoryStore:
     def drop_parked(self, numbers: Sequence[int]) -> int:
         """Delete the bytes of these records; how many had any."""
         dropped = 0
-        for number in numbers:
-            held = self._parked.get(number)
-            if held is not None and not held.dropped:
-                at = held.record
-                bare = Record(at.topic, at.partition, at.offset, None, None, (), at.timestamp_ms)
-                self._parked[number] = msgspec.structs.replace(held, record=bare, dropped=True)
-                dropped += 1
+        with self._lock:
+            for number in numbers:
+                held = self._parked.get(number)
+                if held is not None and not held.dropped:
+                    at = held.record
+                    bare = Record(at.topic, at.partition, at.offset, None, None, (), at.timestamp_ms)
+                    self._parked[number] = msgspec.structs.replace(held, record=bare, dropped=True)
+                    dropped += 1
         return dropped
 
     def task_count(self) -> int:
         """Tasks without the deleted ones."""
-        return sum(write.columns is not None for write, _ in self.tasks.values())
+        return sum(write.columns is not None for write, _ in list(self.tasks.values()))
 
     def revision(self) -> int:
         """The revision of the newest commit; 0 before the first."""

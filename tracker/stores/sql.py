@@ -14,14 +14,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-from sqlalchemy import Table, bindparam, delete, insert, select, update
+from sqlalchemy import Table, bindparam, delete, insert, literal_column, select, update
 from sqlalchemy.dialects import sqlite
 
 from tracker.errors import PositionConflict, StateConflict
 from tracker.model.limits import Limits
 from tracker.model.records import Position, Record, TopicPartition
 from tracker.stores import tables
-from tracker.stores.base import Advance, Commit, Counters, Jump, Loaded, ParkedRecord, PartitionStatus, Retried, Write
+from tracker.stores.base import OUTCOMES, Advance, Commit, Counters, Jump, Loaded, ParkedRecord, PartitionStatus, Retried, Write
 from tracker.stores.sqlite_file import connect, translated
 
 _LOAD_CHUNK = 500
@@ -46,6 +46,7 @@ _UPDATE_TASK = _text(
     .values({name: bindparam(name) for name in _WRITTEN})
 )
 _LOAD = "SELECT id, registers, revision FROM task WHERE id IN ({})"
+_REVISIONS = "SELECT id, revision FROM task WHERE id IN ({})"
 _CLAIM = _insert(tables.position, "topic", "partition", "next_offset", "identity") + " ON CONFLICT DO NOTHING"
 _ADVANCE = (
     "UPDATE position SET next_offset=?, identity=?, read=read+?, applied=applied+?, unchanged=unchanged+?, ignored=ignored+?, "
@@ -54,11 +55,19 @@ _ADVANCE = (
 )
 _PARK = _insert(tables.parked, "topic", "partition", "offset", "reason", "detail", "key", "headers", "value", "timestamp_ms")
 _UNPARK = _text(delete(tables.parked).where(tables.parked.c.number == bindparam("one")))
+_MOVE_COUNT = {
+    outcome: _text(
+        update(tables.position)
+        .where(tables.position.c.topic == bindparam("at_topic"), tables.position.c.partition == bindparam("at_partition"))
+        .values({"parked": tables.position.c.parked - literal_column("1"), outcome: tables.position.c[outcome] + literal_column("1")})
+    )
+    for outcome in OUTCOMES
+}
 _JUMP = _insert(tables.jump, "topic", "partition", "stored", "chosen", "policy", "at")
 _DELETED_COLUMNS = (None,) * len(_COLUMNS)
 
 _headers_to_bytes = msgspec.msgpack.Encoder().encode
-_headers_from_bytes = msgspec.msgpack.Decoder(list[tuple[str, bytes | None]]).decode
+_headers_from_bytes = msgspec.msgpack.Decoder(tuple[tuple[str, bytes | None], ...]).decode
 
 
 class SqlStore:
@@ -165,19 +174,17 @@ class SqlStore:
         found: dict[str, int] = {}
         for start in range(0, len(task_ids), _LOAD_CHUNK):
             chunk = task_ids[start : start + _LOAD_CHUNK]
-            found.update(cursor.execute(f"SELECT id, revision FROM task WHERE id IN ({','.join('?' * len(chunk))})", chunk))
+            found.update(cursor.execute(_REVISIONS.format(",".join("?" * len(chunk))), chunk))
         return found
 
     def _unpark(self, cursor: sqlite3.Cursor, retried: Retried) -> None:
+        if retried.outcome not in OUTCOMES:
+            raise ValueError(f"a retried record becomes applied, unchanged or ignored, not {retried.outcome}")
         cursor.execute(_UNPARK, (retried.number,))
+        if cursor.rowcount == 1:
+            cursor.execute(_MOVE_COUNT[retried.outcome], retried.at)
         if cursor.rowcount != 1:
             raise PositionConflict(f"parked record {retried.number} is gone: another retry was faster")
-        if retried.outcome not in ("applied", "unchanged", "ignored"):
-            raise ValueError(f"a retried record becomes applied, unchanged or ignored, not {retried.outcome}")
-        cursor.execute(
-            f"UPDATE position SET parked=parked-1, {retried.outcome}={retried.outcome}+1 WHERE topic=? AND partition=?",
-            retried.at,
-        )
 
     def report_ends(self, ends: Iterable[Position], seen_at: str) -> None:
         """Remember where the logs ended at ``seen_at`` (RFC 3339)."""
