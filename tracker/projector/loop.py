@@ -13,12 +13,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from time import perf_counter
 from typing import Literal, TypeVar
 
 import msgspec
 
-from tracker.errors import LostOffset, PositionConflict, SourceChanged, TooManyParked
+from tracker.errors import LostOffset, PositionConflict, SourceChanged, StoreUnavailable, TooManyParked
 from tracker.model.records import Batch, Position, TopicPartition
 from tracker.projector.projection import Abandoned, Projection, no_seam
 from tracker.sources.base import OnRevoked, Source
@@ -35,8 +36,10 @@ ENDS_EVERY_S = 2.0
 """How often the store is told where the logs end."""
 IDLE_WAIT_S = 0.25
 """How long one read waits for a first record: after that, other things get a look."""
-STOP_BUDGET_S = 4.0
-"""A stop or a revocation waits so long for the running batch; then the batch is given up (its commit would be refused anyway)."""
+STOP_BUDGET_S = 3.0
+"""A stop or a revocation waits so long for the running batch. Then a stop gives it up, which may take a second more, of the 5 that it has."""
+GIVE_UP_WAIT_S = 0.8
+"""A batch that is given up gets so long to notice: a chunk of 1,000 records and a step of waiting for another writer are shorter."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,14 +97,15 @@ class Projector:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: asyncio.Task[None] | None = None
         self._targets: dict[TopicPartition, Position] | None = None
-        self._counters = Counters()
         self._started = perf_counter()
         self._recent: deque[tuple[int, int]] = deque()
         self._ends_due = 0.0
 
     def stop(self) -> None:
         """Ask the run to end within 5 seconds, with the running batch committed or dropped whole. From any thread or signal handler."""
-        if self._loop is not None:
+        if self._loop is None:
+            self._stopping.set()
+        elif not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def run(self) -> Totals:
@@ -113,21 +117,26 @@ class Projector:
                 while await self._follow_assignment():
                     pass
         finally:
-            self._worker.shutdown(wait=False)
-        return Totals(self._counters, perf_counter() - self._started)
+            # Nobody is in the store when this returns: whoever opened it may close it.
+            self._hurry()
+            await asyncio.to_thread(self._worker.shutdown)
+            self.projection.abandon.clear()
+            self._store.hurry.clear()
+        return Totals(self.projection.counted, perf_counter() - self._started)
 
     async def _follow_assignment(self) -> bool:
         """From an assignment to its end; True if there may be another."""
         beginnings = await self._unless_stopping(self._source.assigned())
-        if beginnings is None:
-            return False
-        while True:
-            positions = await self._in_worker(lambda: self.projection.claim(beginnings.values()))
-            await self._seek(beginnings, positions)
+        while beginnings is not None:
+            positions = await self._unless_stopping(self._in_worker(partial(self.projection.claim, beginnings.values())))
+            if positions is None:
+                break
             try:
+                await self._seek(beginnings, positions)
                 return await self._read_on()
             except PositionConflict as conflict:
                 log.warning("batch dropped, reading goes on from the stored position: %s", conflict)
+        return False
 
     async def _seek(self, beginnings: Mapping[TopicPartition, Position], positions: Mapping[TopicPartition, Position]) -> None:
         policy = self._options.on_lost_offset
@@ -149,13 +158,15 @@ class Projector:
         except SourceChanged as changed:
             if policy != "earliest":
                 raise
-            others = {at: begin for at, begin in beginnings.items() if begin.identity != positions[at].identity}
+            others = {at: begin for at, begin in beginnings.items() if positions[at].identity not in ("", begin.identity)}
             await self._jump(others, str(changed))
 
     async def _jump(self, chosen: Mapping[TopicPartition, Position], why: str) -> None:
         policy = self._options.on_lost_offset
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        await self._in_worker(lambda: self.projection.jump(chosen, policy, now))
+        await self._unless_stopping(self._in_worker(lambda: self.projection.jump(chosen, policy, now)))
+        if self._stopping.is_set():
+            return
         for at, position in chosen.items():
             log.warning("%s, partition %d: going on at offset %d (--on-lost-offset=%s): %s", *at, position.next_offset, policy, why)
         await self._source.seek(self.projection.positions.values())
@@ -165,18 +176,17 @@ class Projector:
         if self._options.until_end and self._targets is None:
             self._targets = dict(await self._source.ends())
         try:
-            while True:
+            while not self._stopping.is_set():
                 batch = await self._gather()
-                over = batch.ended or self._stopping.is_set()
-                if batch.positions and not batch.reassigned and not self._stopping.is_set():
+                if batch.positions:
+                    await self._start(batch)
+                if batch.reassigned or batch.ended:
                     await self._finish()
-                    self._running = asyncio.create_task(self._process(batch))
-                if batch.reassigned or over:
-                    await self._finish()
-                    return batch.reassigned and not over
-                await self._report_ends()
+                    return batch.reassigned and not self._stopping.is_set()
+                await self._unless_stopping(self._report_ends())
                 if self._targets is not None and await self._has_reached(self._targets):
-                    return False
+                    break
+            return False
         finally:
             await self._give_up()
 
@@ -194,8 +204,7 @@ class Projector:
             if batch is None or batch.reassigned:
                 return Batch({}, {}, reassigned=batch is not None)
             if _is_other_log(gathered, batch):
-                await self._finish()
-                await self._process(gathered)
+                await self._start(gathered)
                 gathered = Batch({}, {})
             for at, records in batch.records.items():
                 gathered.records.setdefault(at, []).extend(records)
@@ -209,13 +218,19 @@ class Projector:
             if batch.ended or full or deadline is None or (perf_counter() >= deadline and self._running is None):
                 return gathered
 
+    async def _start(self, batch: Batch) -> None:
+        """Let the batch be processed once the one before it is in the store."""
+        await self._finish()
+        if not self._stopping.is_set():
+            self._running = asyncio.create_task(self._process(batch))
+
     async def _process(self, batch: Batch) -> None:
         counted = await self._in_worker(lambda: self.projection.process(batch))
-        self._counters.add(counted)
         self._seam("before the log is told")
         await self._source.committed(batch.positions.values())
         if self._on_progress is not None:
-            self._on_progress(Progress(self._counters, perf_counter() - self._started, self.projection.positions))
+            counters = msgspec.structs.replace(self.projection.counted)
+            self._on_progress(Progress(counters, perf_counter() - self._started, self.projection.positions))
         log.debug(
             "committed %d records: %s",
             counted.read,
@@ -238,23 +253,32 @@ class Projector:
             )
 
     async def _finish(self) -> None:
-        """Wait for the running batch; raises what it raised."""
-        running, self._running = self._running, None
-        if running is not None:
-            await running
+        """Wait for the running batch, or for a stop; raises what the batch raised."""
+        if self._running is None:
+            return
+        await self._unless_stopping(asyncio.wait({self._running}))
+        if self._running.done():
+            running, self._running = self._running, None
+            running.result()
 
     async def _give_up(self) -> None:
         """Leave no batch behind: the running one gets a moment to be committed, or is dropped whole."""
-        running, self._running = self._running, None
-        if running is None:
+        if self._running is None:
             return
-        done, _ = await asyncio.wait({running}, timeout=STOP_BUDGET_S)
+        done, _ = await asyncio.wait({self._running}, timeout=STOP_BUDGET_S)
         if not done:
-            self.projection.abandon.set()
-            await asyncio.wait({running})
-            self.projection.abandon.clear()
-        if (error := running.exception()) is not None and not isinstance(error, Abandoned | PositionConflict):
+            self._hurry()
+            await asyncio.wait({self._running}, timeout=GIVE_UP_WAIT_S)
+            self._running.cancel()  # it may wait for the log to be told; what is in the worker thread comes to its own end
+            await asyncio.wait({self._running})
+        running, self._running = self._running, None
+        error = None if running.cancelled() else running.exception()
+        if error is not None and not isinstance(error, Abandoned | PositionConflict):
             raise error
+
+    def _hurry(self) -> None:
+        self.projection.abandon.set()
+        self._store.hurry.set()
 
     async def _revoked(self, partitions: frozenset[TopicPartition]) -> None:
         """Partitions are about to go: what runs is finished within the budget; afterwards the position fence would refuse it."""
@@ -269,14 +293,17 @@ class Projector:
         self._ends_due = perf_counter() + ENDS_EVERY_S
         ends = await self._source.ends()
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        await self._in_worker(lambda: self._store.report_ends(ends.values(), now))
+        try:
+            await self._in_worker(lambda: self._store.report_ends(ends.values(), now))
+        except StoreUnavailable as away:
+            log.debug("the ends of the logs are not told this time: %s", away)
 
     async def _has_reached(self, targets: Mapping[TopicPartition, Position]) -> bool:
         """Whether the store is at the ends of all partitions, whoever holds them."""
         if self._running is not None and not self._running.done():
             return False
-        stored = await self._in_worker(self._store.partitions)
-        reached = {each.position.at: each.position.next_offset for each in stored}
+        stored = await self._unless_stopping(self._in_worker(lambda: self.projection.patiently(self._store.partitions)))
+        reached = {each.position.at: each.position.next_offset for each in stored or ()}
         return all(reached.get(at, -1) >= end.next_offset for at, end in targets.items())
 
     async def _unless_stopping(self, work: Awaitable[T]) -> T | None:

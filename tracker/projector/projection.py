@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
+from typing import TypeVar
 
 import msgspec
 
@@ -27,6 +28,7 @@ from tracker.model.records import Batch, Position, Record, TopicPartition
 from tracker.stores.base import Advance, Commit, Counters, Jump, ParkedRecord, StatusStore, Write
 
 log = logging.getLogger("tracker.projector")
+T = TypeVar("T")
 
 CHUNK_RECORDS = 1_000
 """Decoded and folded in one go: one query for the states that are not in memory; the list of its events stays in the CPU's cache."""
@@ -84,7 +86,9 @@ class Projection:
         self.positions: dict[TopicPartition, Position] = {}
         """Where the store is, as far as this worker knows: what the next commit expects."""
         self.abandon = threading.Event()
-        """Set from outside: give up before the next commit."""
+        """Set from outside: give up before the next chunk, commit or try."""
+        self.counted = Counters()
+        """All that this worker has committed."""
         self.seconds = Station()
         self._seam = seam
         self._decode = Decoder(store.limits).decode
@@ -97,7 +101,8 @@ class Projection:
     def claim(self, beginnings: Iterable[Position]) -> Mapping[TopicPartition, Position]:
         """The positions to go on at; forgets the last assignment and all states in memory."""
         self.forget()
-        self.positions = dict(self.store.claim(beginnings))
+        wanted = list(beginnings)
+        self.positions = dict(self.patiently(lambda: self.store.claim(wanted)))
         return self.positions
 
     def forget(self) -> None:
@@ -110,7 +115,7 @@ class Projection:
         jumps = [
             Jump(at=at, stored=self.positions[at].next_offset, chosen=new.next_offset, policy=policy, when=when) for at, new in to.items()
         ]
-        self.store.commit(Commit(advances=advances, jumps=jumps))
+        self.patiently(lambda: self.store.commit(Commit(advances=advances, jumps=jumps)))
         self.positions.update(to)
 
     def process(self, batch: Batch) -> Counters:
@@ -127,6 +132,8 @@ class Projection:
                 parked: list[ParkedRecord] = []
                 for at, records in batch.records.items():
                     for start in range(0, len(records), CHUNK_RECORDS):
+                        if self.abandon.is_set():
+                            raise Abandoned
                         if self._pending_bytes > FLUSH_BYTES and steps:
                             reached = {at: records[start].offset} if at in steps else {}
                             self._flush(total, steps, parked, self._reached(steps, batch, reached))
@@ -168,7 +175,7 @@ class Projection:
                     applied += 1
                 else:
                     unchanged += 1
-                if verdict.time > newest:
+                if verdict.time > newest:  # noqa: PLR1730 - max() costs 0.06 µs more
                     newest = verdict.time
             elif isinstance(verdict, Ignored):
                 ignored += 1
@@ -199,7 +206,7 @@ class Projection:
         if not missing:
             return
         missing.sort()  # neighbours in the store's index
-        stored = self.store.load(missing)
+        stored = self.patiently(lambda: self.store.load(missing))
         for task_id in missing:
             loaded = stored.get(task_id)
             if loaded is None:
@@ -240,6 +247,7 @@ class Projection:
             entry.stored_bytes = size
         for step in steps.values():
             total.add(step.counters)
+            self.counted.add(step.counters)
         self.positions.update(reached)
         self._pending_bytes = 0
         if self._young_bytes > GENERATION_BYTES:
@@ -250,30 +258,40 @@ class Projection:
         return Write(task_id, registers, columns(task_id, entry.state), entry.revision)
 
     def _commit(self, writes: dict[str, Write], advances: Sequence[Advance], parked: Sequence[ParkedRecord]) -> int:
-        """Commit; where other writers were faster, merge with what they wrote; where the store is away, wait for it."""
+        """Commit; where other writers were faster, merge with what they wrote."""
+        while True:
+            commit = Commit(writes=list(writes.values()), advances=advances, parked=parked)
+            try:
+                return self.patiently(lambda: self.store.commit(commit))  # noqa: B023 - called before the next turn
+            except StateConflict as conflict:
+                self._merge(conflict.task_ids, writes)
+
+    def patiently(self, call: Callable[[], T]) -> T:
+        """What the store answers, however long it is away (a commit whose answer was lost is refused the second time by its positions).
+
+        Raises `Abandoned` when the batch is given up meanwhile.
+        """
         wait_s = 0.1
         said = False
         while True:
             if self.abandon.is_set():
                 raise Abandoned
             try:
-                revision = self.store.commit(Commit(writes=list(writes.values()), advances=advances, parked=parked))
-            except StateConflict as conflict:
-                self._merge(conflict.task_ids, writes)
+                answer = call()
             except StoreUnavailable as away:
                 if not said:
-                    log.warning("the store is away, the commit will be tried again: %s", away)
+                    log.warning("the store is away, it will be tried again: %s", away)
                 said = True
                 self.abandon.wait(wait_s)
                 wait_s = min(2 * wait_s, LAST_WAIT_S)
             else:
                 if said:
                     log.info("the store is back")
-                return revision
+                return answer
 
     def _merge(self, task_ids: Sequence[str], writes: dict[str, Write]) -> None:
         """Join this worker's states with those that another writer has stored meanwhile."""
-        stored = self.store.load(task_ids)
+        stored = self.patiently(lambda: self.store.load(task_ids))
         for task_id in task_ids:
             entry, loaded = self._young[task_id], stored.get(task_id)
             if loaded is None:

@@ -6,6 +6,7 @@ transaction, and what must not block, the event loop, stays outside.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
@@ -143,6 +144,8 @@ class StatusStore(Protocol):
     """
 
     limits: Limits
+    hurry: threading.Event
+    """Set from another thread: a call that waits for another writer's transaction raises `StoreUnavailable` within a second."""
 
     def __enter__(self) -> Self: ...
 

@@ -21,6 +21,7 @@ class MemoryStore:
 
     def __init__(self, *, limits: Limits | None = None) -> None:
         self.limits = limits or DEFAULT_LIMITS
+        self.hurry = threading.Event()
         self.tasks: dict[str, tuple[Write, int]] = {}
         """Each task's last write, with the revision of its commit."""
         self._partitions: dict[TopicPartition, PartitionStatus] = {}

@@ -31,8 +31,13 @@ def stored_schema(connection: sqlite3.Connection) -> str | None:
         raise StoreMismatch(
             f"expected a tracker store, got a database with the tables {', '.join(sorted(tables)[:5])}; name another file with --store"
         )
-    (found,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    return str(found)
+    found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return str(found[0]) if found else "unknown"
+
+
+def is_outdated(schema: str | None) -> bool:
+    """Whether a store of this schema (None: an empty database) is to be migrated before it is used."""
+    return schema is None or (schema in KNOWN_SCHEMAS and schema != SCHEMA)
 
 
 def check(connection: sqlite3.Connection, limits: Limits | None) -> Limits:
@@ -44,9 +49,10 @@ def check(connection: sqlite3.Connection, limits: Limits | None) -> Limits:
             f"or fold the log again into a new store with this one (tracker replay FILES --store NEW)"
         )
     meta: dict[str, str] = dict(connection.execute("SELECT name, value FROM meta"))
-    if int(meta["fold_version"]) != FOLD_VERSION:
+    fold_version = meta.get("fold_version", "unknown")
+    if fold_version != str(FOLD_VERSION):
         raise StoreMismatch(
-            f"the store's statuses are of fold version {meta['fold_version']}, this release folds version {FOLD_VERSION}: "
+            f"the store's statuses are of fold version {fold_version}, this release folds version {FOLD_VERSION}: "
             f"fold the log again into a new store (tracker replay FILES --store NEW, or tracker run with a new --store)"
         )
     stored = msgspec.json.decode(meta["limits"], type=Limits)
@@ -65,25 +71,29 @@ def migrate(path: str, limits: Limits | None) -> None:
     from alembic import command
     from alembic.config import Config
     from sqlalchemy import create_engine
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import NullPool
 
     engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(path, isolation_level=None, timeout=30), poolclass=NullPool)
     config = Config()
     config.set_main_option("script_location", "tracker.stores:migrations")
-    with engine.begin() as transaction:
-        transaction.exec_driver_sql("BEGIN IMMEDIATE")
-        driver: Any = transaction.connection.driver_connection
-        before = stored_schema(driver)
-        if before != SCHEMA:
-            config.attributes["connection"] = transaction
-            command.upgrade(config, "head")
-        if before is None:
-            made = {
-                "fold_version": str(FOLD_VERSION),
-                "limits": json.dumps(msgspec.to_builtins(limits or DEFAULT_LIMITS)),
-                "made_by": f"tracker {version('tracker')}",
-                "store": secrets.token_hex(8),
-                "revision": "0",
-            }
-            driver.executemany("INSERT INTO meta (name, value) VALUES (?, ?)", made.items())
-            driver.execute("INSERT INTO meta (name, value) VALUES ('made_at', strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))")
+    try:
+        with engine.begin() as transaction:
+            transaction.exec_driver_sql("BEGIN IMMEDIATE")
+            driver: Any = transaction.connection.driver_connection
+            before = stored_schema(driver)
+            if is_outdated(before):
+                config.attributes["connection"] = transaction
+                command.upgrade(config, "head")
+            if before is None:
+                made = {
+                    "fold_version": str(FOLD_VERSION),
+                    "limits": json.dumps(msgspec.to_builtins(limits or DEFAULT_LIMITS)),
+                    "made_by": f"tracker {version('tracker')}",
+                    "store": secrets.token_hex(8),
+                    "revision": "0",
+                }
+                driver.executemany("INSERT INTO meta (name, value) VALUES (?, ?)", made.items())
+                driver.execute("INSERT INTO meta (name, value) VALUES ('made_at', strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))")
+    except DBAPIError as error:
+        raise error.orig or error from error  # the driver's own, which the caller translates

@@ -8,6 +8,7 @@ locked, whatever the timeout), and both fences are row counts: a position or a t
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -22,7 +23,7 @@ from tracker.model.limits import Limits
 from tracker.model.records import Position, Record, TopicPartition
 from tracker.stores import tables
 from tracker.stores.base import OUTCOMES, Advance, Commit, Counters, Jump, Loaded, ParkedRecord, PartitionStatus, Retried, Write
-from tracker.stores.sqlite_file import connect, translated
+from tracker.stores.sqlite_file import connect, execute_in_turn, translated
 
 _LOAD_CHUNK = 500
 """Ids in one SELECT: one prepared statement for all chunks but the last."""
@@ -76,6 +77,7 @@ class SqlStore:
     def __init__(self, path: str, *, limits: Limits | None = None, synchronous: str = "FULL", create: bool = True) -> None:
         self._connection, self.limits = connect(path, limits=limits, synchronous=synchronous, create=create)
         self.path = path
+        self.hurry = threading.Event()
 
     def __enter__(self) -> Self:
         return self
@@ -88,7 +90,7 @@ class SqlStore:
         """One write transaction: committed at the end, rolled back on any error."""
         with translated(self.path):
             cursor = self._connection.cursor()
-            cursor.execute("BEGIN IMMEDIATE")
+            execute_in_turn(self._connection, "BEGIN IMMEDIATE", self.hurry)
             try:
                 yield cursor
                 cursor.execute("COMMIT")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 
 from tracker.errors import NotFound, StoreError, StoreFull, StoreMismatch, StoreUnavailable
 from tracker.model.limits import Limits
@@ -13,6 +15,8 @@ from tracker.stores import schema
 
 BUSY_TIMEOUT_MS = 30_000
 """Several workers may write one file: each waits for the others' batches, which take well under a second each."""
+BUSY_STEP_MS = 500
+"""A writer waits in such steps, so that a stop need not wait for the other's transaction."""
 PAGE_BYTES = 16_384
 """A state is about 1 kB: larger pages make the tree flatter (10 % faster than 4 kB)."""
 CACHE_KIB = 65_536
@@ -30,10 +34,29 @@ def translated(path: str) -> Iterator[None]:
         raise _translate(error, path) from error
 
 
+def execute_in_turn(connection: sqlite3.Connection, statement: str, hurry: threading.Event) -> None:
+    """Run a statement that needs the one write lock; SQLite's own error where it is not free in time, or not at once when in a hurry.
+
+    SQLite's timeout alone would not do: where two connections switch a new file to WAL at once, it gives up without any waiting.
+    """
+    deadline = monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute(statement).fetchone()
+            return
+        except sqlite3.OperationalError as error:
+            if _code(error) != sqlite3.SQLITE_BUSY or monotonic() >= deadline or hurry.wait(0.001):
+                raise
+
+
+def _code(error: sqlite3.Error) -> int:
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
 def _translate(error: sqlite3.Error, path: str) -> StoreError:
-    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    code = _code(error)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return StoreUnavailable(f"{path} is locked by another writer for over {BUSY_TIMEOUT_MS // 1000} s")
+        return StoreUnavailable(f"{path} is locked by another writer")
     if code == sqlite3.SQLITE_FULL:
         return StoreFull(f"no space is left for {path}: nothing of this commit was written. Make room and start again")
     if code == sqlite3.SQLITE_NOTADB:
@@ -54,14 +77,17 @@ def connect(path: str, *, limits: Limits | None, synchronous: str, create: bool)
         # One thread at a time uses it, but not always the one that opened it.
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
         try:
-            connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+            connection.execute(f"PRAGMA busy_timeout={min(BUSY_STEP_MS, BUSY_TIMEOUT_MS)}")
+            outdated = schema.is_outdated(schema.stored_schema(connection))
+            if not outdated:
+                limits = schema.check(connection, limits)  # nothing was touched yet: it may be no store of ours
             connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
-            connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            execute_in_turn(connection, "PRAGMA journal_mode=WAL", threading.Event())
             connection.execute(f"PRAGMA synchronous={synchronous}")
             connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
             connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
             connection.execute(f"PRAGMA journal_size_limit={WAL_PAGES * PAGE_BYTES}")
-            if schema.stored_schema(connection) != schema.SCHEMA:
+            if outdated:
                 schema.migrate(path, limits)
             return connection, schema.check(connection, limits)
         except BaseException:
