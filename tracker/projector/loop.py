@@ -19,7 +19,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from tracker.errors import LostOffset, PositionConflict, SourceChanged, StoreUnavailable, TooManyParked
+from tracker.errors import LostOffset, PositionConflict, SourceChanged, SourceUnavailable, StoreUnavailable, TooManyParked
 from tracker.model.records import Batch, Position, TopicPartition
 from tracker.projector.projection import Abandoned, Projection, no_seam
 from tracker.sources.base import OnRevoked, Source
@@ -36,6 +36,7 @@ ENDS_EVERY_S = 2.0
 """How often the store is told where the logs end."""
 IDLE_WAIT_S = 0.25
 """How long one read waits for a first record: after that, other things get a look."""
+DROPPED = "batch dropped, reading goes on from the stored position: %s"
 STOP_BUDGET_S = 3.0
 """A stop or a revocation waits so long for the running batch. Then a stop gives it up, which may take a second more, of the 5 that it has."""
 GIVE_UP_WAIT_S = 0.8
@@ -96,7 +97,7 @@ class Projector:
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: asyncio.Task[None] | None = None
-        self._targets: dict[TopicPartition, Position] | None = None
+        self._targets: Mapping[TopicPartition, Position] | None = None
         self._started = perf_counter()
         self._recent: deque[tuple[int, int]] = deque()
         self._ends_due = 0.0
@@ -135,7 +136,10 @@ class Projector:
                 await self._seek(beginnings, positions)
                 return await self._read_on()
             except PositionConflict as conflict:
-                log.warning("batch dropped, reading goes on from the stored position: %s", conflict)
+                log.warning(DROPPED, conflict)
+            except LostOffset:  # the log was cut before the reader: the next seek says so again, and the policy is asked
+                if self._options.on_lost_offset == "stop":
+                    raise
         return False
 
     async def _seek(self, beginnings: Mapping[TopicPartition, Position], positions: Mapping[TopicPartition, Position]) -> None:
@@ -173,16 +177,22 @@ class Projector:
 
     async def _read_on(self) -> bool:
         """Read and commit until the assignment changes (True), or the run is over (False)."""
-        if self._options.until_end and self._targets is None:
-            self._targets = dict(await self._source.ends())
         try:
             while not self._stopping.is_set():
+                if self._options.until_end and self._targets is None:
+                    self._targets = await self._unless_stopping(self._ends())
                 batch = await self._gather()
                 if batch.positions:
                     await self._start(batch)
-                if batch.reassigned or batch.ended:
+                if batch.reassigned:
+                    try:
+                        await self._finish()
+                    except PositionConflict as conflict:  # it was later than the rebalance; the next assignment is claimed anyway
+                        log.warning(DROPPED, conflict)
+                    return not self._stopping.is_set()
+                if batch.ended:
                     await self._finish()
-                    return batch.reassigned and not self._stopping.is_set()
+                    return False
                 await self._unless_stopping(self._report_ends())
                 if self._targets is not None and await self._has_reached(self._targets):
                     break
@@ -291,12 +301,22 @@ class Projector:
         if perf_counter() < self._ends_due:
             return
         self._ends_due = perf_counter() + ENDS_EVERY_S
-        ends = await self._source.ends()
+        ends = await self._ends()
+        if ends is None:
+            return
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         try:
             await self._in_worker(lambda: self._store.report_ends(ends.values(), now))
         except StoreUnavailable as away:
             log.debug("the ends of the logs are not told this time: %s", away)
+
+    async def _ends(self) -> Mapping[TopicPartition, Position] | None:
+        """Where the logs end; None while the source is away, which it tells itself and waits for in its reads."""
+        try:
+            return await self._source.ends()
+        except SourceUnavailable as away:
+            log.debug("the ends of the logs are not known this time: %s", away)
+            return None
 
     async def _has_reached(self, targets: Mapping[TopicPartition, Position]) -> bool:
         """Whether the store is at the ends of all partitions, whoever holds them."""
