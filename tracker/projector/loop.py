@@ -34,6 +34,8 @@ PARKED_MIN_RECORDS = 1_000
 """It is not judged before so many were seen."""
 ENDS_EVERY_S = 2.0
 """How often the store is told where the logs end."""
+MAX_BATCH_BYTES = 32_000_000
+"""A batch ends early beyond this, so that large records can't fill the memory: two batches are in hand, one read and one at work."""
 IDLE_WAIT_S = 0.25
 """How long one read waits for a first record: after that, other things get a look."""
 DROPPED = "batch dropped, reading goes on from the stored position: %s"
@@ -203,7 +205,7 @@ class Projector:
     async def _gather(self) -> Batch:
         """The next batch: up to so many records, waiting no longer than a batch may age, but for as long as the last one is at work."""
         options = self._options
-        gathered = Batch({}, {})
+        gathered, gathered_bytes = Batch({}, {}), 0
         deadline: float | None = None
         while True:
             wait_s = IDLE_WAIT_S if deadline is None else max(0.0, min(IDLE_WAIT_S, deadline - perf_counter()))
@@ -215,16 +217,17 @@ class Projector:
                 return Batch({}, {}, reassigned=batch is not None)
             if _is_other_log(gathered, batch):
                 await self._start(gathered)
-                gathered = Batch({}, {})
+                gathered, gathered_bytes = Batch({}, {}), 0
             for at, records in batch.records.items():
                 gathered.records.setdefault(at, []).extend(records)
+                gathered_bytes += sum([len(record.value) for record in records if record.value])
             gathered.positions.update(batch.positions)
             gathered.ended = batch.ended
             if batch.positions and deadline is None:
                 deadline = perf_counter() + options.max_batch_age_s
             if self._running is not None and self._running.done():
                 await self._finish()  # its error ends this batch too
-            full = gathered.record_count >= options.max_batch_records
+            full = gathered.record_count >= options.max_batch_records or gathered_bytes >= MAX_BATCH_BYTES
             if batch.ended or full or deadline is None or (perf_counter() >= deadline and self._running is None):
                 return gathered
 
