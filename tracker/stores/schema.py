@@ -20,6 +20,8 @@ from tracker.model.limits import DEFAULT_LIMITS, FOLD_VERSION, Limits
 SCHEMA = "0001"
 """The newest migration. Alembic is loaded only where a store is not there yet."""
 KNOWN_SCHEMAS = ("0001",)
+MIGRATION_WAIT_S = 30.0
+"""For another process that makes or migrates the same store."""
 
 
 def stored_schema(connection: sqlite3.Connection) -> str | None:
@@ -74,7 +76,9 @@ def migrate(path: str, limits: Limits | None) -> None:
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import NullPool
 
-    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(path, isolation_level=None, timeout=30), poolclass=NullPool)
+    engine = create_engine(
+        "sqlite://", creator=lambda: sqlite3.connect(path, isolation_level=None, timeout=MIGRATION_WAIT_S), poolclass=NullPool
+    )
     config = Config()
     config.set_main_option("script_location", "tracker.stores:migrations")
     try:
