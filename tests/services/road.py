@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -58,7 +58,9 @@ async def track(broker: Broker, topic: str, store: Path, query: str = "", **opti
         return await asyncio.shield(running)
 
 
-async def wait_for(holds: Callable[[], bool], what: str, running: asyncio.Task[Totals] | None = None, deadline_s: float = SETTLED_S) -> None:
+async def wait_for(
+    holds: Callable[[], bool], what: str, running: asyncio.Task[Totals] | None = None, deadline_s: float = SETTLED_S
+) -> None:
     """Wait for a condition; a run that ends meanwhile raises what ended it."""
     try:
         async with asyncio.timeout(deadline_s):
@@ -126,14 +128,25 @@ async def held_by(broker: Broker, group: str) -> list[set[int]]:
 
 async def until_rebalancing(broker: Broker, group: str) -> None:
     """The group waits for its members to join again."""
-    async with asyncio.timeout(DEADLINE_S):
-        while (await described(broker, group))["state"] != "PreparingRebalance":
-            await asyncio.sleep(0.05)
+
+    async def rebalances() -> bool:
+        return bool((await described(broker, group))["state"] == "PreparingRebalance")
+
+    await until(rebalances)
 
 
 async def until_shared(broker: Broker, group: str, shares: Iterable[int] = (2, 2)) -> None:
     """The members of the group hold so many partitions."""
     wanted = sorted(shares)
+
+    async def shared() -> bool:
+        return sorted(map(len, await held_by(broker, group))) == wanted
+
+    await until(shared)
+
+
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Ask the broker until it says what is waited for."""
     async with asyncio.timeout(DEADLINE_S):
-        while sorted(map(len, await held_by(broker, group))) != wanted:
-            await asyncio.sleep(0.1)
+        while not await holds():  # noqa: ASYNC110 - the broker has to be asked
+            await asyncio.sleep(0.05)
