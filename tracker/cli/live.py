@@ -130,7 +130,7 @@ def task_table(tasks: list[dict[str, Any]], width: int, *, cut: bool = False) ->
     now = datetime.now(UTC)
     has_times, has_both = width >= 96, width >= 72
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("id", overflow="ellipsis" if cut else "fold", no_wrap=cut, min_width=min(32, width // 3))
+    table.add_column("id", overflow="ellipsis" if cut else "fold", no_wrap=cut, min_width=32 if width >= 60 else width // 2)
     table.add_column("name", overflow="ellipsis", no_wrap=True, ratio=1, min_width=8)
     names = ("state", *(("status",) if has_times else ()), *(("progress",) if has_both else ()))
     for name in names + (("launched", "took", "modified") if has_times else ()):
