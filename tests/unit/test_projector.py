@@ -139,14 +139,14 @@ async def test_a_thief_of_positions_is_noticed() -> None:
 
     def steal(number: int) -> None:
         if number == 2:
-            thief = claimed(store, 0)
+            thief = claimed(watched, 0)
             begin = thief.positions[AT].next_offset
             thief.process(batch_of(records[begin : begin + 3]))
 
-    store = Watched(before=steal)
-    await run([*records, END], store, options=Options(max_batch_records=5, max_batch_age_s=0.0))
+    watched = Watched(before=steal)
+    await run([*records, END], watched, options=Options(max_batch_records=5, max_batch_age_s=0.0))
 
-    assert_exact(store, records)
+    assert_exact(watched, records)
 
 
 async def test_a_commit_whose_answer_was_lost_counts_once() -> None:

@@ -1,65 +1,30 @@
-"""What only a file can do wrong: versions, damage, full disks, locks, and how each is said."""
+"""What only a file can do wrong: versions, damage, full disks, and how each is said."""
 
 from __future__ import annotations
 
-import json
 import sqlite3
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect
 
-from tracker.errors import NotFound, PositionConflict, StoreError, StoreFull, StoreMismatch, StoreUnavailable, UsageError
+from tests.unit.stored import assert_schema_is_ours, changed, made, opened
+from tracker.errors import NotFound, StoreError, StoreFull, StoreMismatch, UsageError
 from tracker.model.limits import Limits
-from tracker.stores import schema, sqlite_file
-from tracker.stores.base import Commit, Retried, StatusStore, Write
+from tracker.stores import sqlite_file
+from tracker.stores.base import Commit, Write
 from tracker.stores.open import open_store
 from tracker.stores.sql import SqlStore
 from tracker.stores.sql_fill import fill
-from tracker.stores.tables import metadata
-from tracker.testing.stores.values import AT, COLUMNS, advance, everything, jump, parked, position, write
+from tracker.testing.stores.values import COLUMNS, advance, everything, jump, parked, position, write
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A store with one task, one position and one parked record; nobody has it open."""
-    path = tmp_path / "status.db"
-    with opened(path) as store:
-        store.claim([position()])
-        store.commit(Commit(writes=[write("a")], advances=[advance(0, 5)], parked=[parked(1)]))
-    return path
-
-
-def opened(path: Path, *, limits: Limits | None = None, create: bool = True) -> StatusStore:
-    """As the command line opens it."""
-    return open_store(f"sqlite:///{path}", limits=limits, create=create)
-
-
-def changed(path: Path, statement: str) -> None:
-    """Another program's hand in the file."""
-    connection = sqlite3.connect(path)
-    connection.execute(statement)
-    connection.commit()
-    connection.close()
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Another writer's transaction that takes its time."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        connection.close()
+    """A small store."""
+    return made(tmp_path)
 
 
 # Versions and identity
@@ -188,7 +153,7 @@ def test_a_store_that_may_not_be_written_is_said_so(path: Path) -> None:
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite://host/x.db", "postgresql://x/y", "status.db", ""])
 def test_an_unknown_url_is_wrong_usage(url: str) -> None:
     """What was expected and what came."""
-    with pytest.raises(UsageError, match="expected a store such as sqlite:///status.db"):
+    with pytest.raises(UsageError, match=r"expected a store such as sqlite:///status\.db"):
         open_store(url)
 
 
@@ -281,222 +246,3 @@ def connecting_with(connect: Any, pragma: str) -> Any:
         return connection
 
     return made
-
-
-# Locks
-
-
-def test_another_writer_is_waited_for_in_vain(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lock that is held over the timeout gives StoreUnavailable, which may pass."""
-    monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT_MS", 50)
-    with opened(path) as store, locked(path), pytest.raises(StoreUnavailable, match="is locked by another writer") as caught:
-        store.commit(Commit(writes=[write("b")]))
-
-    assert caught.value.retriable
-
-
-def test_after_a_lock_the_commit_can_be_repeated(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the refused try is left."""
-    monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT_MS", 50)
-    with opened(path) as store:
-        with locked(path), pytest.raises(StoreUnavailable):
-            store.commit(Commit(writes=[write("b")]))
-        store.commit(Commit(writes=[write("b")]))
-
-        assert store.task_count() == 2
-
-
-def test_a_lock_is_waited_for(path: Path) -> None:
-    """A commit that begins while another writer is at work is done when that one is."""
-    with opened(path) as store:
-        with locked(path):
-            committing = threading.Thread(target=store.commit, args=(Commit(writes=[write("b")]),))
-            committing.start()
-            committing.join(0.05)
-            assert committing.is_alive()
-        committing.join(10)
-
-        assert set(store.load(["b"])) == {"b"}
-
-
-def test_readers_do_not_wait_for_a_writer(path: Path) -> None:
-    """What is stored can be read while a transaction is open."""
-    with opened(path) as store, locked(path):
-        assert set(store.load(["a"])) == {"a"}
-        assert store.revision() == 1
-
-
-def test_a_wait_can_be_given_up(path: Path) -> None:
-    """Told to hurry by another thread, a commit that waits gives up within a second, not after 30."""
-    with opened(path) as store, locked(path):
-        errors: list[Exception] = []
-
-        def commit() -> None:
-            try:
-                store.commit(Commit(writes=[write("b")]))
-            except StoreUnavailable as error:
-                errors.append(error)
-
-        committing = threading.Thread(target=commit)
-        committing.start()
-        committing.join(0.05)
-        assert committing.is_alive()
-        store.hurry.set()
-        committing.join(1)
-
-        assert not committing.is_alive()
-        assert len(errors) == 1
-
-
-def test_a_store_that_is_being_made_by_another_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The migration waits for the lock as a commit does, and says so in our words."""
-    monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT_MS", 50)
-    monkeypatch.setattr(schema, "MIGRATION_WAIT_S", 0.05)
-    empty = path.with_name("new.db")
-    with locked(empty), pytest.raises(StoreUnavailable):
-        opened(empty)
-    with opened(empty) as store:
-        assert store.revision() == 0
-
-
-MANY = """
-import sys
-from tracker.stores.open import open_store
-from tracker.testing.stores.values import AT, advance, position
-from tracker.stores.base import Commit
-from tracker.errors import PositionConflict
-sys.stdin.readline()
-with open_store(sys.argv[1]) as store:
-    offset = store.claim([position()])[AT].next_offset
-    done = 0
-    while offset < 60:
-        try:
-            store.commit(Commit(advances=[advance(offset, offset + 1)]))
-            offset, done = offset + 1, done + 1
-        except PositionConflict:
-            offset = store.claim([position()])[AT].next_offset
-print(done)
-"""
-
-
-def test_several_processes_make_and_write_one_new_store(tmp_path: Path) -> None:
-    """Three workers that start at the same moment on a file that is not there: one makes it, all write, each offset counts once."""
-    url = f"sqlite:///{tmp_path}/status.db"
-    workers = [
-        subprocess.Popen([sys.executable, "-c", MANY, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)
-    ]
-    for worker in workers:
-        assert worker.stdin is not None
-        worker.stdin.write("go\n")
-        worker.stdin.flush()
-    done = [int(worker.communicate(timeout=60)[0]) for worker in workers]
-
-    assert [worker.returncode for worker in workers] == [0, 0, 0]
-    with open_store(url) as store:
-        assert store.partitions()[0].counters.read == sum(done) == 60
-
-
-# Schema
-
-
-def test_a_fresh_store_has_the_schema_of_the_tables(tmp_path: Path) -> None:
-    """What the migrations make is what the code describes: tables, columns, types, keys and indexes."""
-    path = tmp_path / "status.db"
-    with opened(path):
-        pass
-    assert_schema_is_ours(path)
-
-
-def test_a_filled_store_has_the_same_indexes(tmp_path: Path) -> None:
-    """Filling drops the indexes and makes them anew: afterwards they are what they were, word for word."""
-    texts = []
-    for filled in (False, True):
-        path = tmp_path / f"{filled}.db"
-        with SqlStore(str(path)) as store:
-            store.claim([position()])
-            if filled:
-                fill(store, [write("a"), write("b")], Commit(advances=[advance(0, 5)]))
-            texts.append(set(store._connection.execute("SELECT name, replace(sql, '\"', '') FROM sqlite_master WHERE type='index'")))
-
-    assert texts[0] == texts[1]
-
-
-def test_a_store_with_tasks_is_not_filled(path: Path) -> None:
-    """Filling is for empty stores: another's tasks would be overwritten."""
-    with SqlStore(str(path)) as store:
-        before = everything(store)
-        with pytest.raises(StoreError, match="has tasks"):
-            fill(store, [write("b")], Commit(advances=[advance(5, 6)]))
-
-        assert everything(store) == before
-
-
-def test_filling_compares_positions(tmp_path: Path) -> None:
-    """The fence holds there too: nothing is written, and the indexes stay."""
-    path = tmp_path / "status.db"
-    with SqlStore(str(path)) as store:
-        store.claim([position(next_offset=3)])
-        with pytest.raises(PositionConflict):
-            fill(store, [write("b")], Commit(advances=[advance(0, 6)]))
-
-        assert store.task_count() == 0
-    assert_schema_is_ours(path)
-
-
-def assert_schema_is_ours(path: Path) -> None:
-    """Alembic finds nothing to change."""
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
-        differences = compare_metadata(context, metadata)
-        indexes = {index["name"] for table in ("task", "parked") for index in inspect(connection).get_indexes(table)}
-    engine.dispose()
-
-    assert differences == []
-    assert indexes == {index.name for table in metadata.tables.values() for index in table.indexes}
-
-
-def test_the_newest_migration_is_the_schema() -> None:
-    """The number that a store is compared with, and the list of those that are known, follow the migrations."""
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
-
-    config = Config()
-    config.set_main_option("script_location", "tracker.stores:migrations")
-    revisions = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
-
-    assert revisions[0] == schema.SCHEMA
-    assert set(schema.KNOWN_SCHEMAS) == set(revisions)
-
-
-def test_a_store_says_what_made_it(path: Path) -> None:
-    """Release, time, limits and its own random name stand in ``meta``."""
-    connection = sqlite3.connect(path)
-    meta = dict(connection.execute("SELECT name, value FROM meta"))
-    connection.close()
-
-    assert meta["made_by"].startswith("tracker ")
-    assert meta["made_at"].endswith("Z")
-    assert json.loads(meta["limits"])["messages"] == 1_000
-    assert len(meta["store"]) == 16
-
-
-def test_the_columns_are_for_peoples_own_sql(path: Path) -> None:
-    """Scalar fields stand in columns, and are empty for a deleted task."""
-    with opened(path) as store:
-        store.commit(Commit(writes=[Write("b", b"tombstone", None, None)]))
-    connection = sqlite3.connect(path)
-    rows = connection.execute("SELECT id, deleted, unique_name, percent_complete, state FROM task ORDER BY id").fetchall()
-    connection.close()
-
-    assert rows == [("a", 0, "name", 0, "PENDING"), ("b", 1, None, None, None)]
-
-
-def test_a_retried_count_is_moved_in_the_same_transaction(path: Path) -> None:
-    """Where the record's partition has no row, the retry is refused and the record stays."""
-    changed(path, "DELETE FROM position")
-    with opened(path) as store:
-        with pytest.raises(PositionConflict):
-            store.commit(Commit(retried=[Retried(number=1, at=AT, outcome="ignored")]))
-
-        assert len(store.parked()) == 1

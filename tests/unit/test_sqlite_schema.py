@@ -1,0 +1,113 @@
+"""The tables of an SQLite store: as the code describes them, however the store was made."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.unit.stored import assert_schema_is_ours, changed, made, opened
+from tracker.errors import PositionConflict, StoreError
+from tracker.stores import schema
+from tracker.stores.base import Commit, Retried, Write
+from tracker.stores.sql import SqlStore
+from tracker.stores.sql_fill import fill
+from tracker.testing.stores.values import AT, advance, everything, position, write
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A small store."""
+    return made(tmp_path)
+
+
+def test_a_fresh_store_has_the_schema_of_the_tables(tmp_path: Path) -> None:
+    """What the migrations make is what the code describes: tables, columns, types, keys and indexes."""
+    path = tmp_path / "status.db"
+    with opened(path):
+        pass
+    assert_schema_is_ours(path)
+
+
+def test_a_filled_store_has_the_same_indexes(tmp_path: Path) -> None:
+    """Filling drops the indexes and makes them anew: afterwards they are what they were, word for word."""
+    texts = []
+    for filled in (False, True):
+        path = tmp_path / f"{filled}.db"
+        with SqlStore(str(path)) as store:
+            store.claim([position()])
+            if filled:
+                fill(store, [write("a"), write("b")], Commit(advances=[advance(0, 5)]))
+            texts.append(set(store._connection.execute("SELECT name, replace(sql, '\"', '') FROM sqlite_master WHERE type='index'")))
+
+    assert texts[0] == texts[1]
+
+
+def test_a_store_with_tasks_is_not_filled(path: Path) -> None:
+    """Filling is for empty stores: another's tasks would be overwritten."""
+    with SqlStore(str(path)) as store:
+        before = everything(store)
+        with pytest.raises(StoreError, match="has tasks"):
+            fill(store, [write("b")], Commit(advances=[advance(5, 6)]))
+
+        assert everything(store) == before
+
+
+def test_filling_compares_positions(tmp_path: Path) -> None:
+    """The fence holds there too: nothing is written, and the indexes stay."""
+    path = tmp_path / "status.db"
+    with SqlStore(str(path)) as store:
+        store.claim([position(next_offset=3)])
+        with pytest.raises(PositionConflict):
+            fill(store, [write("b")], Commit(advances=[advance(0, 6)]))
+
+        assert store.task_count() == 0
+    assert_schema_is_ours(path)
+
+
+def test_the_newest_migration_is_the_schema() -> None:
+    """The number that a store is compared with, and the list of those that are known, follow the migrations."""
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", "tracker.stores:migrations")
+    revisions = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+
+    assert revisions[0] == schema.SCHEMA
+    assert set(schema.KNOWN_SCHEMAS) == set(revisions)
+
+
+def test_a_store_says_what_made_it(path: Path) -> None:
+    """Release, time, limits and its own random name stand in ``meta``."""
+    connection = sqlite3.connect(path)
+    meta = dict(connection.execute("SELECT name, value FROM meta"))
+    connection.close()
+
+    assert meta["made_by"].startswith("tracker ")
+    assert meta["made_at"].endswith("Z")
+    assert json.loads(meta["limits"])["messages"] == 1_000
+    assert len(meta["store"]) == 16
+
+
+def test_the_columns_are_for_peoples_own_sql(path: Path) -> None:
+    """Scalar fields stand in columns, and are empty for a deleted task."""
+    with opened(path) as store:
+        store.commit(Commit(writes=[Write("b", b"tombstone", None, None)]))
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT id, deleted, unique_name, percent_complete, state FROM task ORDER BY id").fetchall()
+    connection.close()
+
+    assert rows == [("a", 0, "name", 0, "PENDING"), ("b", 1, None, None, None)]
+
+
+def test_a_retried_count_is_moved_in_the_same_transaction(path: Path) -> None:
+    """Where the record's partition has no row, the retry is refused and the record stays."""
+    changed(path, "DELETE FROM position")
+    with opened(path) as store:
+        with pytest.raises(PositionConflict):
+            store.commit(Commit(retried=[Retried(number=1, at=AT, outcome="ignored")]))
+
+        assert len(store.parked()) == 1
