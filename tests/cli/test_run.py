@@ -180,3 +180,16 @@ def test_text_of_events_cannot_steer_the_terminal(cli, write_log, event) -> None
     cli("run")
     assert "\x1b[31mred" not in cli("list", "--format", "table").out
     assert "a�[31mred�" in cli("list", "--format", "table").out
+
+
+@pytest.mark.parametrize(("columns", "last"), [("140", "modified"), ("80", "progress"), ("60", "state")])
+def test_a_table_fits_the_terminal(cli, write_log, event, monkeypatch, columns: str, last: str) -> None:
+    """Ids stay whole; where the terminal is narrow, columns go, and no column is cut off."""
+    write_log(event("created", "0e198d0fbea11456a8c8576c7296734b", 1, uniqueName="A very long name " * 9))
+    cli("run")
+    monkeypatch.setenv("COLUMNS", columns)
+    header, row = cli("list", "--format", "table").out.splitlines()
+    assert header.split()[-1] == last
+    assert row.startswith("0e198d0fbea11456a8c8576c7296734b  A ver")
+    assert len(row.rstrip()) <= int(columns)
+    assert "PENDING" in row

@@ -128,13 +128,17 @@ def task_table(tasks: list[dict[str, Any]], width: int, *, cut: bool = False) ->
     from rich.text import Text
 
     now = datetime.now(UTC)
-    has_times, has_both = width >= 96, width >= 72
+    has_times, has_both = width >= 124, width >= 76
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("id", overflow="ellipsis" if cut else "fold", no_wrap=cut, min_width=32 if width >= 60 else width // 2)
-    table.add_column("name", overflow="ellipsis", no_wrap=True, ratio=1, min_width=8)
     names = ("state", *(("status",) if has_times else ()), *(("progress",) if has_both else ()))
-    for name in names + (("launched", "took", "modified") if has_times else ()):
-        table.add_column(name, no_wrap=True, min_width=_WIDTHS[name])
+    names += ("launched", "took", "modified") if has_times else ()
+    # Every width is said: of columns that may not wrap Rich would cut the last ones off.
+    id_width = min(max((len(task["id"]) for task in tasks), default=2), 32 if width >= 60 else width // 2)
+    name_width = width - id_width - 2 - sum(_WIDTHS[name] + 2 for name in names)
+    table.add_column("id", overflow="ellipsis" if cut else "fold", no_wrap=cut, width=id_width)
+    table.add_column("name", overflow="ellipsis", no_wrap=True, width=max(4, name_width))
+    for name in names:
+        table.add_column(name, no_wrap=True, width=_WIDTHS[name])
     for task in tasks:
         state, status = output.state_of(task), task["completionStatus"]
         row = [Text(output.visible(task["id"])), Text(output.visible(task["uniqueName"]))]
