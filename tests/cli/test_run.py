@@ -193,3 +193,15 @@ def test_a_table_fits_the_terminal(cli, write_log, event, monkeypatch, columns: 
     assert row.startswith("0e198d0fbea11456a8c8576c7296734b  A ver")
     assert len(row.rstrip()) <= int(columns)
     assert "PENDING" in row
+
+
+def test_demo_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A demo folds made-up tasks in a temporary place, stops on SIGINT with exit code 0, and removes the place."""
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen([*TRACKER, "demo"], env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        told = next(line for line in process.stderr if "records read" in line)
+        process.send_signal(signal.SIGINT)
+        process.stderr.read()
+
+    assert (process.returncode, "0 parked" in told, list(tmp_path.iterdir())) == (0, True, [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from random import SystemRandom
 from typing import TYPE_CHECKING, Annotated, Any
@@ -69,6 +70,15 @@ def run(
     totals = asyncio.run(_run(settings, follow=follow, until_end=until_end, live=shown_live, simulated=simulate_if_missing))
     if as_json:
         output.write_json(totals)
+
+
+def demo() -> None:
+    """Show what a live tracker looks like: made-up tasks, folded in a temporary place. Ctrl-C ends it and leaves nothing behind."""
+    with tempfile.TemporaryDirectory(prefix="tracker-demo-") as folder:
+        settings = Settings.load().with_flags(source=f"{folder}/events.jsonl", store=f"sqlite:///{folder}/status.db")
+        live = output.is_terminal()
+        telemetry.configure("warning" if live else settings.log_level, settings.log_format)
+        asyncio.run(_run(settings, follow=True, until_end=False, live=live, simulated=True))
 
 
 async def _run(settings: Settings, *, follow: bool, until_end: bool, live: bool, simulated: bool) -> dict[str, Any]:
