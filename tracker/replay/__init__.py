@@ -8,6 +8,7 @@ store) takes the projector's loop. Both end in the same bytes, since a status is
 from __future__ import annotations
 
 import asyncio
+import errno
 import multiprocessing
 import os
 import tempfile
@@ -19,11 +20,13 @@ from time import perf_counter
 
 import msgspec
 
-from tracker.errors import TooManyParked, TrackerError
+from tracker.errors import StoreError, StoreFull, TooManyParked, TrackerError
 from tracker.model.limits import Limits
 from tracker.model.records import Position, TopicPartition
 from tracker.projector import Options, Progress, Projector
+from tracker.projector.loop import PARKED_MIN_RECORDS
 from tracker.replay.runs import Folded, Stretch, fold_stretch, merged, parked_records, share_progress
+from tracker.sources.files import is_compressed
 from tracker.sources.jsonl import JsonlSource, byte_ranges
 from tracker.stores.base import Advance, Commit, Counters, StatusStore
 from tracker.stores.open import open_store
@@ -54,6 +57,8 @@ class ReplayTotals(msgspec.Struct):
 
 
 OnReplayProgress = Callable[[ReplayProgress], None]
+Steps = Mapping[TopicPartition, tuple[Position, Position]]
+"""Each file's stored position, and where it begins with the identity that it has now."""
 
 
 def replay(
@@ -78,10 +83,11 @@ def replay(
         if again:
             _rewind(store, beginnings, claimed)
             claimed = beginnings
-        resumed = {at.topic: position.next_offset for at, position in claimed.items() if position != beginnings[at]}
+        resumed = {at.topic: each.next_offset for at, each in claimed.items() if each.next_offset != beginnings[at].next_offset}
         workers = jobs or os.cpu_count() or 1
         if workers > 1 and isinstance(store, SqlStore) and not resumed and _is_worth_it(beginnings) and store.revision() == 0:
-            counters = _in_parallel(beginnings, store, workers, max_parked_ratio, on_progress, started)
+            steps = {at: (claimed[at], beginning) for at, beginning in beginnings.items()}
+            counters = _in_parallel(steps, store, workers, max_parked_ratio, on_progress, started)
         else:
             counters = _in_order(paths, store, max_parked_ratio, on_progress, started)
         return ReplayTotals(counters, store.task_count(), perf_counter() - started, resumed)
@@ -100,7 +106,7 @@ def _rewind(store: StatusStore, beginnings: Mapping[TopicPartition, Position], c
 
 def _is_worth_it(beginnings: Mapping[TopicPartition, Position]) -> bool:
     files = [Path(at.topic) for at in beginnings]
-    if not all(file.is_file() and file.suffix not in (".gz", ".zst") for file in files):
+    if not all(file.is_file() and not is_compressed(str(file)) for file in files):
         return False
     return sum(file.stat().st_size for file in files) >= PARALLEL_FROM_BYTES
 
@@ -117,56 +123,72 @@ def _in_order(paths: Sequence[str], store: StatusStore, max_parked_ratio: float,
 
 
 def _in_parallel(
-    beginnings: Mapping[TopicPartition, Position],
-    store: SqlStore,
-    workers: int,
-    max_parked_ratio: float,
-    on_progress: OnReplayProgress,
-    started: float,
+    steps: Steps, store: SqlStore, workers: int, max_parked_ratio: float, on_progress: OnReplayProgress, started: float
 ) -> Counters:
-    sizes = {at: Path(at.topic).stat().st_size for at in beginnings}
+    sizes = {at: Path(at.topic).stat().st_size for at in steps}
     stretches: list[Stretch] = []
-    for at in sorted(beginnings):
+    for at in sorted(steps):
         parts = max(1, round(workers * sizes[at] / max(1, sum(sizes.values()))))
         for begin, end in byte_ranges(at.topic, parts):
             stretches.append(Stretch(at.topic, at.topic, begin, end, len(stretches)))
     bytes_total = sum(stretch.end - stretch.begin for stretch in stretches)
-    with tempfile.TemporaryDirectory(prefix=".replay-", dir=Path(store.path).absolute().parent) as folder:
-        # Fresh processes: a progress bar's thread does not survive a fork.
-        context = multiprocessing.get_context("spawn")
-        progress = context.Array("q", len(stretches), lock=False)
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=share_progress, initargs=(progress,)) as pool:
-            futures = [pool.submit(fold_stretch, stretch, store.limits, folder) for stretch in stretches]
-            try:
-                while wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION).not_done and not any(map(_failed, futures)):
-                    on_progress(ReplayProgress(sum(progress), bytes_total, perf_counter() - started, "folding"))
-                folded = [future.result() for future in futures]
-            except BrokenProcessPool as broken:
-                raise TrackerError("a process of the replay was killed (out of memory?); nothing was stored: try --jobs 1") from broken
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
-        on_progress(ReplayProgress(bytes_total, bytes_total, perf_counter() - started, "storing"))
-        return _store(beginnings, store, folded, max_parked_ratio)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".replay-", dir=Path(store.path).absolute().parent) as folder:
+
+            def tell(bytes_read: int, step: str) -> None:
+                on_progress(ReplayProgress(bytes_read, bytes_total, perf_counter() - started, step))
+
+            folded = _fold(stretches, store.limits, workers, folder, lambda bytes_read: tell(bytes_read, "folding"))
+            tell(bytes_total, "storing")
+            # What is written to a file meanwhile is the next replay's: each position goes to where its last stretch ended.
+            ends = {TopicPartition(stretch.topic, 0): stretch.end for stretch in stretches}
+            return _store(steps, ends, store, folded, max_parked_ratio)
+    except OSError as error:
+        kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
+        raise kind(f"the states on their way to {store.path} can't be written beside it ({error}); nothing was stored") from error
+
+
+def _fold(stretches: Sequence[Stretch], limits: Limits, workers: int, folder: str, on_progress: Callable[[int], None]) -> list[Folded]:
+    """All stretches, each in a process, as many at a time as there are workers."""
+    # Fresh processes: a progress bar's thread does not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    progress = context.Array("q", max(1, len(stretches)), lock=False)
+    others = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=share_progress, initargs=(progress,)) as pool:
+        futures = [pool.submit(fold_stretch, stretch, limits, folder) for stretch in stretches]
+        try:
+            while wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION).not_done and not any(map(_failed, futures)):
+                on_progress(sum(progress))
+            for future in filter(_failed, futures):
+                future.result()
+            return [future.result() for future in futures]
+        except BaseException as error:
+            for child in set(multiprocessing.active_children()) - others:
+                child.terminate()  # what the rest would fold is not wanted any more
+            if isinstance(error, BrokenProcessPool):
+                raise TrackerError("a process of the replay was killed (out of memory?); nothing was stored: try --jobs 1") from error
+            raise
 
 
 def _failed(future: Future[Folded]) -> bool:
     return future.done() and future.exception() is not None
 
 
-def _store(beginnings: Mapping[TopicPartition, Position], store: SqlStore, folded: Sequence[Folded], max_parked_ratio: float) -> Counters:
+def _store(
+    steps: Steps, ends: Mapping[TopicPartition, int], store: SqlStore, folded: Sequence[Folded], max_parked_ratio: float
+) -> Counters:
     total = Counters()
     advances = []
-    ends = {at: position.next_offset for at, position in asyncio.run(_ends([at.topic for at in beginnings])).items()}
-    for at, beginning in beginnings.items():
+    for at, (stored, beginning) in steps.items():
         counters, newest = Counters(), ""
         for part in folded:
             if part.topic == at.topic:
                 counters.add(part.counters)
                 newest = max(newest, part.newest)
         total.add(counters)
-        end = msgspec.structs.replace(beginning, next_offset=ends[at])
-        advances.append(Advance(expected=beginning, next=end, counters=counters, newest_event_time=newest))
-    if max_parked_ratio and total.read >= 1_000 and total.parked > max_parked_ratio * total.read:
+        end = msgspec.structs.replace(beginning, next_offset=ends.get(at, beginning.next_offset))
+        advances.append(Advance(expected=stored, next=end, counters=counters, newest_event_time=newest))
+    if max_parked_ratio and total.read >= PARKED_MIN_RECORDS and total.parked > max_parked_ratio * total.read:
         raise TooManyParked(
             f"{total.parked} of {total.read} records would be parked, more than --max-parked-ratio {max_parked_ratio:g} allows, "
             f"and nothing was stored: is this the right log? Start again with a greater ratio (0: no limit) to go on"
@@ -174,9 +196,3 @@ def _store(beginnings: Mapping[TopicPartition, Position], store: SqlStore, folde
     commit = Commit(advances=advances, parked=list(parked_records(part.parked for part in folded)))
     fill(store, merged((run for part in folded for run in part.runs), store.limits), commit)
     return total
-
-
-async def _ends(paths: Sequence[str]) -> Mapping[TopicPartition, Position]:
-    async with JsonlSource(paths) as source:
-        await source.seek((await source.assigned()).values())
-        return await source.ends()
