@@ -32,13 +32,5 @@ class TestMemoryStore(StoreSuite):
 class TestSqliteStore(StoreSuite):
     """A file; each worker has a connection of its own."""
 
-    synchronous: ClassVar[str] = "full"
-
     def open(self, folder: Path, *, limits: Limits | None = None) -> StatusStore:
-        return open_store(f"sqlite:///{folder}/status.db?synchronous={self.synchronous}", limits=limits)
-
-
-class TestSqliteStoreWithoutFlush(TestSqliteStore):
-    """What only a power cut could tell apart."""
-
-    synchronous = "normal"
+        return open_store(f"sqlite:///{folder}/status.db", limits=limits)

@@ -40,7 +40,7 @@ AT = TopicPartition("events", 0)
 @pytest.fixture(params=["memory", "sqlite"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StatusStore]:
     """An empty store of each kind."""
-    with open_store("memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/status.db") as store:
+    with open_store("memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/status.db?synchronous=normal") as store:
         yield store
 
 

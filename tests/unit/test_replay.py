@@ -9,6 +9,8 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
@@ -74,7 +76,7 @@ def in_file(path: Path) -> list[Record]:
 
 def url(folder: Path, name: str = "status") -> str:
     """A store."""
-    return f"sqlite:///{folder}/{name}.db"
+    return f"sqlite:///{folder}/{name}.db?synchronous=normal"
 
 
 def replayed(paths: list[Path], store: str, **how: Any) -> ReplayTotals:
@@ -161,6 +163,26 @@ def test_processes_fold_a_file(tmp_path: Path) -> None:
     assert [each.step for each in told] == ["folding"] * (len(told) - 1) + ["storing"]
     assert (told[-1].bytes_read, told[-1].bytes_total) == (size, size)
     assert not [each for each in tmp_path.iterdir() if each.name.startswith(".replay")]
+
+
+SCRIPT = """
+import sys
+from tracker import replay, replay_files
+replay.PARALLEL_FROM_BYTES = 0
+print(replay_files([sys.argv[1]], sys.argv[2], jobs=2, max_parked_ratio=0).counters.read)
+"""
+
+
+def test_a_script_without_a_guard_may_replay(tmp_path: Path) -> None:
+    """The processes do not run the caller's script again, as spawned ones would."""
+    records = written(tmp_path / "a.jsonl", lines(20))
+    (tmp_path / "script.py").write_text(SCRIPT)
+    arguments = [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "a.jsonl"), url(tmp_path)]
+    done = subprocess.run(
+        arguments, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+
+    assert (done.stdout, done.stderr) == (f"{len(records)}\n", "")
 
 
 @pytest.mark.usefixtures("processes")

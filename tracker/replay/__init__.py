@@ -11,12 +11,15 @@ import asyncio
 import errno
 import multiprocessing
 import os
+import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
+from types import ModuleType
 
 import msgspec
 
@@ -155,7 +158,8 @@ def _fold(stretches: Sequence[Stretch], limits: Limits, workers: int, folder: st
     progress = context.Array("q", max(1, len(stretches)), lock=False)
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(workers, mp_context=context, initializer=share_progress, initargs=(progress,)) as pool:
-        futures = [pool.submit(fold_stretch, stretch, limits, folder) for stretch in stretches]
+        with _no_main_module():
+            futures = [pool.submit(fold_stretch, stretch, limits, folder) for stretch in stretches]
         try:
             while wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION).not_done and not any(map(_failed, futures)):
                 on_progress(sum(progress))
@@ -168,6 +172,17 @@ def _fold(stretches: Sequence[Stretch], limits: Limits, workers: int, folder: st
             if isinstance(error, BrokenProcessPool):
                 raise TrackerError("a process of the replay was killed (out of memory?); nothing was stored: try --jobs 1") from error
             raise
+
+
+@contextmanager
+def _no_main_module() -> Iterator[None]:
+    """A spawned process first imports the caller's main module again: a script without a guard would replay anew, and no fold needs it."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _failed(future: Future[Folded]) -> bool:
