@@ -112,8 +112,9 @@ def test_in_parallel_is_in_order_is_the_oracle(tmp_path: Path, jobs: int) -> Non
 
 @pytest.mark.usefixtures("parallel")
 def test_spilled_states_are_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With room for two states, a stretch gives many runs; the result is the same."""
+    """With room for two states, a stretch gives many runs, merged three at a time; the result is the same."""
     monkeypatch.setattr(runs, "STATES_IN_MEMORY", 2)
+    monkeypatch.setattr(runs, "FAN_IN", 3)
     monkeypatch.setattr(runs, "ROWS_IN_FRAME", 1)
     monkeypatch.setattr(runs, "read_lines", lambda path, begin, end: read_lines(path, begin, end, 100))
     records = written(tmp_path / "a.jsonl", lines(3, logs=12))
@@ -224,7 +225,7 @@ def test_a_failing_worker_stores_nothing(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(runs, "_spill", fail)
+    monkeypatch.setattr(runs._Runs, "spill", fail)
     written(tmp_path / "a.jsonl", lines(7))
     with pytest.raises(kind, match=message):
         replayed([tmp_path / "a.jsonl"], url(tmp_path))

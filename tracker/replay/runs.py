@@ -10,7 +10,7 @@ import gc
 import heapq
 from collections.abc import Iterable, Iterator
 from ctypes import Array, c_longlong
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,16 @@ from tracker.sources.jsonl import read_lines
 from tracker.stores.base import Counters, ParkedRecord, Write
 
 STATES_IN_MEMORY = 150_000
-"""A process spills its states to a run when it has so many: about 1 GB. Fewer would save memory where tasks are all mixed, and cost time."""
+"""A process never holds more states than this, about 1 GB; it does where tasks are all mixed, since fewer would be spilled again and again."""
+FEW_STATES = 20_000
+"""It spills already here where a log's tasks are near each other: what is small stays in the CPU's caches."""
+EVENTS_OF_A_WHOLE_TASK = 4
+"""Tasks are near each other if a state has seen so many events on average when it is spilled."""
+FAN_IN = 32
+"""So many runs are merged into one, so that a huge log does not end in thousands of open files."""
 ROWS_IN_FRAME = 500
 FRAME_HEAD_BYTES = 4
+FILE_BUFFER_BYTES = 1 << 18
 
 Row = tuple[str, bytes, Columns | None]
 """Task id, state, columns."""
@@ -78,6 +85,7 @@ def fold_stretch(stretch: Stretch, limits: Limits, folder: str) -> Folded:
     gc.disable()  # states hold no cycles; the process ends with the replay
     decode = Decoder(limits).decode
     states: dict[str, TaskState] = {}
+    runs = _Runs(Path(folder), str(stretch.index), limits)
     folded = Folded(stretch.topic, Counters(), "", [], str(Path(folder, f"{stretch.index}.parked")))
     applied = unchanged = ignored = read = 0
     newest = ""
@@ -109,12 +117,13 @@ def fold_stretch(stretch: Stretch, limits: Limits, folder: str) -> Folded:
             if parked:
                 _write_frame(parked_file, parked)
                 folded.counters.parked += len(parked)
-            if len(states) > STATES_IN_MEMORY:
-                folded.runs.append(_spill(states, limits, Path(folder, f"{stretch.index}.{len(folded.runs)}.run")))
+            if runs.are_due(len(states), read):
+                runs.spill(states)
                 states = {}
             if _progress is not None:
                 _progress[stretch.index] = begin - stretch.begin
-    folded.runs.append(_spill(states, limits, Path(folder, f"{stretch.index}.{len(folded.runs)}.run")))
+    runs.spill(states)
+    folded.runs = runs.paths()
     folded.counters.read, folded.counters.applied = read, applied
     folded.counters.unchanged, folded.counters.ignored = unchanged, ignored
     folded.newest = newest
@@ -123,13 +132,49 @@ def fold_stretch(stretch: Stretch, limits: Limits, folder: str) -> Folded:
     return folded
 
 
-def _spill(states: dict[str, TaskState], limits: Limits, path: Path) -> str:
-    ordered = sorted(states)
-    with path.open("wb", buffering=1 << 20) as file:
-        for start in range(0, len(ordered), ROWS_IN_FRAME):
-            chunk = ordered[start : start + ROWS_IN_FRAME]
-            _write_frame(file, [(task_id, to_bytes(states[task_id], limits), columns(task_id, states[task_id])) for task_id in chunk])
-    return str(path)
+class _Runs:
+    """The runs of one process, merged `FAN_IN` at a time into longer ones: a row is written again once a level."""
+
+    def __init__(self, folder: Path, name: str, limits: Limits) -> None:
+        self._folder, self._name, self._limits = folder, name, limits
+        self._levels: list[list[str]] = [[]]
+        self._count = 0
+        self._few, self._read_before = min(FEW_STATES, STATES_IN_MEMORY), 0
+
+    def are_due(self, states: int, read: int) -> bool:
+        """Whether so many states, after so many records read, are to be spilled now."""
+        if states <= self._few:
+            return False
+        if states <= STATES_IN_MEMORY and read - self._read_before < EVENTS_OF_A_WHOLE_TASK * states:
+            self._few *= 2
+            return False
+        self._read_before = read
+        return True
+
+    def paths(self) -> list[str]:
+        """The runs' files."""
+        return [path for level in self._levels for path in level]
+
+    def spill(self, states: dict[str, TaskState]) -> None:
+        """Write these states as a run."""
+        limits = self._limits
+        self._add(0, ((task_id, to_bytes(states[task_id], limits), columns(task_id, states[task_id])) for task_id in sorted(states)))
+
+    def _add(self, level: int, rows: Iterator[Row]) -> None:
+        if level == len(self._levels):
+            self._levels.append([])
+        path = Path(self._folder, f"{self._name}.{self._count}.run")
+        self._count += 1
+        with path.open("wb", buffering=FILE_BUFFER_BYTES) as file:
+            while frame := list(islice(rows, ROWS_IN_FRAME)):
+                _write_frame(file, frame)
+        paths = self._levels[level]
+        paths.append(str(path))
+        if len(paths) == FAN_IN:
+            self._levels[level] = []
+            self._add(level + 1, _merged_rows(paths, self._limits))
+            for merged_path in paths:
+                Path(merged_path).unlink()
 
 
 def _write_frame(file: Any, rows: list[Any]) -> None:
@@ -139,7 +184,7 @@ def _write_frame(file: Any, rows: list[Any]) -> None:
 
 
 def _frames(path: str) -> Iterator[bytes]:
-    with Path(path).open("rb", buffering=1 << 20) as file:
+    with Path(path).open("rb", buffering=FILE_BUFFER_BYTES) as file:
         while head := file.read(FRAME_HEAD_BYTES):
             yield file.read(int.from_bytes(head, "big"))
 
@@ -158,6 +203,10 @@ def parked_records(paths: Iterable[str]) -> Iterator[ParkedRecord]:
 
 def merged(paths: Iterable[str], limits: Limits) -> Iterator[Write]:
     """All runs as one: each task once, ascending by id, its states of several runs merged."""
+    return (Write(task_id, registers, cells, None) for task_id, registers, cells in _merged_rows(paths, limits))
+
+
+def _merged_rows(paths: Iterable[str], limits: Limits) -> Iterator[Row]:
     rows = heapq.merge(*map(_rows, paths), key=itemgetter(0))
     for task_id, group in groupby(rows, key=itemgetter(0)):
         (_, registers, cells), *others = group
@@ -166,4 +215,4 @@ def merged(paths: Iterable[str], limits: Limits) -> Iterator[Write]:
             for _, other, _ in others:
                 state = merge_into(state, from_bytes(other), limits)
             registers, cells = to_bytes(state, limits), columns(task_id, state)
-        yield Write(task_id, registers, cells, None)
+        yield task_id, registers, cells
