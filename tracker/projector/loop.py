@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from time import perf_counter
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -99,6 +99,8 @@ class Projector:
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: asyncio.Task[None] | None = None
+        self._stop_wait: asyncio.Task[Literal[True]] | None = None
+        """Done when `stop` was called; one for the whole run, as every read is raced with it."""
         self._targets: Mapping[TopicPartition, Position] | None = None
         self._started = perf_counter()
         self._recent: deque[tuple[int, int]] = deque()
@@ -115,6 +117,7 @@ class Projector:
         """Go; raises the `TrackerError` that ended it, if one did."""
         self._loop = asyncio.get_running_loop()
         self._started = perf_counter()
+        self._stop_wait = asyncio.create_task(self._stopping.wait())
         try:
             async with self._source:
                 while await self._follow_assignment():
@@ -122,6 +125,7 @@ class Projector:
         finally:
             # Nobody is in the store when this returns: whoever opened it may close it.
             self._hurry()
+            self._stop_wait.cancel()
             await asyncio.to_thread(self._worker.shutdown)
             self.projection.abandon.clear()
             self._store.hurry.clear()
@@ -195,7 +199,8 @@ class Projector:
                 if batch.ended:
                     await self._finish()
                     return False
-                await self._unless_stopping(self._report_ends())
+                if perf_counter() >= self._ends_due:
+                    await self._unless_stopping(self._report_ends())
                 if self._targets is not None and await self._has_reached(self._targets):
                     break
             return False
@@ -269,7 +274,7 @@ class Projector:
         """Wait for the running batch, or for a stop; raises what the batch raised."""
         if self._running is None:
             return
-        await self._unless_stopping(asyncio.wait({self._running}))
+        await self._race(self._running)
         if self._running.done():
             running, self._running = self._running, None
             running.result()
@@ -301,8 +306,6 @@ class Projector:
             await asyncio.wait({running}, timeout=STOP_BUDGET_S)
 
     async def _report_ends(self) -> None:
-        if perf_counter() < self._ends_due:
-            return
         self._ends_due = perf_counter() + ENDS_EVERY_S
         ends = await self._ends()
         if ends is None:
@@ -332,17 +335,20 @@ class Projector:
     async def _unless_stopping(self, work: Awaitable[T]) -> T | None:
         """The result of ``work``; None if the run was asked to stop before, and the work is cancelled."""
         task = asyncio.ensure_future(work)
-        stopping = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            return None
+            await self._race(task)
+            return task.result() if task.done() else None
         finally:
-            for each in (task, stopping):
-                if not each.done():
-                    each.cancel()
-            await asyncio.gather(task, stopping, return_exceptions=True)
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    async def _race(self, work: asyncio.Future[T]) -> None:
+        """Wait for the work or for a stop."""
+        assert self._stop_wait is not None
+        if not work.done():
+            both: list[asyncio.Future[Any]] = [work, self._stop_wait]
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
 
     async def _in_worker(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, call)
