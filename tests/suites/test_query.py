@@ -180,7 +180,7 @@ async def test_status_and_parked_records(opened):
     """The status has positions, counters, sums and the refused records by reason, which can be read one by one."""
     begin = Position("t", 0, 0, "kafka:c")
     opened.store.claim([begin])
-    refused = [ParkedRecord(record=Record("t", 0, at, b"{", None, [("h", None)]), reason="not-json", detail="no") for at in (3, 4)]
+    refused = [ParkedRecord(record=Record("t", 0, at, b"{", None, (("h", None),)), reason="not-json", detail="no") for at in (3, 4)]
     counted = Counters(read=5, applied=3, parked=2)
     opened.store.commit(Commit(advances=[Advance(expected=begin, next=Position("t", 0, 5, "kafka:c"), counters=counted)], parked=refused))
     status = await opened.tasks.status()
@@ -189,7 +189,7 @@ async def test_status_and_parked_records(opened):
     (partition,) = status.partitions
     assert (partition.topic, partition.next_offset, partition.lag_records) == ("t", 5, None)
     (second,) = await opened.tasks.parked(after=1)
-    assert (second.number, second.record.offset, second.record.headers) == (2, 4, [("h", None)])
+    assert (second.number, second.record.offset, second.record.headers) == (2, 4, (("h", None),))
     assert await opened.tasks.parked_record(1) is not None
     assert await opened.tasks.parked_record(9) is None
     assert TopicPartition("t", 0) == opened.store.partitions()[0].position.at
