@@ -38,6 +38,8 @@ MAX_BATCH_BYTES = 32_000_000
 """A batch ends early beyond this, so that large records can't fill the memory: two batches are in hand, one read and one at work."""
 IDLE_WAIT_S = 0.25
 """How long one read waits for a first record: after that, other things get a look."""
+FIRST_BATCH_RECORDS = 2_000
+"""The first commit of an assignment should come soon, and every task of it is to be loaded: of 1,000,000, 10,000 may take 2 s."""
 DROPPED = "batch dropped, reading goes on from the stored position: %s"
 STOP_BUDGET_S = 3.0
 """A stop or a revocation waits so long for the running batch. Then a stop gives it up, which may take a second more, of the 5 that it has."""
@@ -183,13 +185,15 @@ class Projector:
 
     async def _read_on(self) -> bool:
         """Read and commit until the assignment changes (True), or the run is over (False)."""
+        most = FIRST_BATCH_RECORDS
         try:
             while not self._stopping.is_set():
                 if self._options.until_end and self._targets is None:
                     self._targets = await self._unless_stopping(self._ends())
-                batch = await self._gather()
+                batch = await self._gather(min(most, self._options.max_batch_records))
                 if batch.positions:
                     await self._start(batch)
+                    most = self._options.max_batch_records
                 if batch.reassigned:
                     try:
                         await self._finish()
@@ -207,8 +211,8 @@ class Projector:
         finally:
             await self._give_up()
 
-    async def _gather(self) -> Batch:
-        """The next batch: up to so many records, waiting no longer than a batch may age, but for as long as the last one is at work."""
+    async def _gather(self, most: int) -> Batch:
+        """The next batch: ``most`` records at most, waiting no longer than a batch may age, but for as long as the last one is at work."""
         options = self._options
         gathered, gathered_bytes = Batch({}, {}), 0
         deadline: float | None = None
@@ -217,7 +221,7 @@ class Projector:
             busy = self._running is not None and not self._running.done()
             if busy and deadline is not None:
                 wait_s = max(wait_s, 0.01)
-            batch = await self._unless_stopping(self._source.read(options.max_batch_records - gathered.record_count, wait_s))
+            batch = await self._unless_stopping(self._source.read(most - gathered.record_count, wait_s))
             if batch is None or batch.reassigned:
                 return Batch({}, {}, reassigned=batch is not None)
             if _is_other_log(gathered, batch):
@@ -232,7 +236,7 @@ class Projector:
                 deadline = perf_counter() + options.max_batch_age_s
             if self._running is not None and self._running.done():
                 await self._finish()  # its error ends this batch too
-            full = gathered.record_count >= options.max_batch_records or gathered_bytes >= MAX_BATCH_BYTES
+            full = gathered.record_count >= most or gathered_bytes >= MAX_BATCH_BYTES
             if batch.ended or full or deadline is None or (perf_counter() >= deadline and self._running is None):
                 return gathered
 
