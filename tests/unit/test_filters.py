@@ -252,7 +252,7 @@ def readers(tmp_path):
 
 
 @pytest.mark.timeout(300)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(log=logs, texts=st.lists(filters, min_size=20, max_size=40))
 def test_sql_means_what_the_predicate_means(tmp_path_factory, log, texts):
     """Any filter finds the same tasks by SQL in a file as by the Python predicate in memory, and so does its opposite."""

@@ -289,7 +289,7 @@ STATUS: dict[str, Any] = {
     "returns": [{"name": "n", "attributeName": "a"}], "attributes": {"B": 1e16, "a": [1, 1.0, True, None, 1e-07, -0.0, 2**64 - 1]},
     "progress": None, "percentComplete": 42,
     "taskDefinitionSummary": {
-        "id": "1", "uniqueName": "u", "parentName": "p", "description": None, "executor": None, "arguments": {"z": {}, "zz": [1e22]},
+        "id": "1", "uniqueName": "u", "description": None, "parentName": "p", "executor": None, "arguments": {"z": {}, "zz": [1e22]},
     },
 }  # fmt: skip
 

@@ -39,8 +39,8 @@ class Definition(Shape, kw_only=True):
 
     id: str
     uniqueName: str
-    parentName: str
     description: str | None = None
+    parentName: str
     executor: str | None = None
     arguments: dict[str, Free] = msgspec.field()
 

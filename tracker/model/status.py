@@ -75,8 +75,8 @@ class TaskDefinitionSummary(Part):
 
     id: Text = Field(description="Id of the task definition.", examples=["2c91808475b4334b0175e1dff64b63c5"])
     unique_name: Text = Field(description="Name of the task definition.", examples=["Cloud Account Aggregation"])
-    parent_name: Text = Field(description="Name of the definition that this one was derived from.", examples=["Audit Report"])
     description: Text | None = Field(default=None, description="What tasks of this definition do.")
+    parent_name: Text = Field(description="Name of the definition that this one was derived from.", examples=["Audit Report"])
     executor: Text | None = Field(default=None, description="What runs the task.", examples=["sailpoint.task.ServiceTaskExecutor"])
     arguments: dict[Text, Any] = Field(description="Arguments that a task of this definition is run with: any JSON object.")
 
