@@ -1,6 +1,6 @@
 """A run that is killed 50 times is, byte for byte, the run that nobody disturbed.
 
-The figures for the record, with a million events (about six minutes on 2 cores)::
+The figures for the record, with a million events (about five minutes on 2 cores)::
 
     TRACKER_CRASH_EVENTS=1000000 .venv/bin/python -m pytest tests/crash/test_kills.py -m crash -s --timeout=3600
 """
