@@ -86,9 +86,13 @@ class LostOffset(SourceError):
 
 
 class SourceChanged(SourceError):
-    """Another cluster or file stands under a name that the store knows."""
+    """Another cluster or file stands under a name that the store knows; ``changed`` are its topics and partitions."""
 
     exit_code = 3
+
+    def __init__(self, message: str, changed: Sequence[tuple[str, int]]) -> None:
+        self.changed = tuple(changed)
+        super().__init__(message)
 
 
 class DuplicateInstance(SourceError):

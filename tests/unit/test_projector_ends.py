@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import pytest
 
 from tests.unit.road import Watched, assert_exact, projector, run
-from tracker.model.records import Batch, Position, TopicPartition
+from tracker.model.records import Batch, Position, Record, TopicPartition
 from tracker.projector import Options, Progress, Projector, loop
 from tracker.projector import projection as projection_module
 from tracker.sources.base import OnRevoked
+from tracker.sources.jsonl import JsonlSource
 from tracker.sources.memory import END, GAP, PAUSE, REASSIGN, Item, MemorySource, Script
 from tracker.stores.base import Counters
 from tracker.stores.memory import MemoryStore
@@ -272,3 +275,27 @@ async def test_a_rotated_log_shares_no_commit_with_the_old_one() -> None:
         (10, "memory"),
         (20, "rotated"),
     ]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+async def test_until_end_reads_a_file_whose_end_is_not_known(tmp_path: Path, name: str) -> None:
+    """A compressed file's end is known when it is reached: not a batch before, and a plain file's likewise."""
+    path = tmp_path / name
+    open_file: Callable[..., Any] = gzip.open if name.endswith(".gz") else open
+    with open_file(path, "wb") as file:
+        file.writelines((record.value or b"") + b"\n" for record in EVENTS)
+    store = MemoryStore()
+    options = Options(max_batch_records=5, max_batch_age_s=0.0, until_end=True)
+    totals = await Projector(lambda _: JsonlSource([str(path)]), store, options=options).run()
+
+    assert totals.counters.read == len(EVENTS)
+
+
+async def test_states_in_memory_are_bounded_however_small_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deleted tasks have a few bytes each; they too make room for others."""
+    monkeypatch.setattr(projection_module, "GENERATION_BYTES", 20_000)
+    deletions = [Record("events", 0, offset, None, b"t%d" % offset) for offset in range(500)]
+    running = projector([*deletions, END], MemoryStore(), options=SMALL)
+    await running.run()
+
+    assert len(running.projection._young) + len(running.projection._old) <= 2 * (20 + 5)

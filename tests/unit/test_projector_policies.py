@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from tests.unit.road import assert_exact, log, run
 from tracker.errors import LostOffset, NotFound, SourceChanged, StateConflict, TooManyParked
+from tracker.model.events import to_json
 from tracker.model.records import Position, Record, TopicPartition
-from tracker.projector import Options, retry_parked
+from tracker.projector import Options, Projector, retry_parked
+from tracker.sources.jsonl import JsonlSource
 from tracker.sources.memory import END, Item, records
 from tracker.stores.base import Advance, Commit, Counters, Jump, ParkedRecord
 from tracker.stores.memory import MemoryStore
@@ -70,12 +73,43 @@ async def test_only_lost_partitions_jump() -> None:
     assert [each.counters.read for each in store.partitions()] == [10, 20]
 
 
-@pytest.mark.parametrize("policy", ["stop", "latest"])
-async def test_another_log_stops_the_run(policy: str) -> None:
-    """A log of another identity is no lost offset: only reading it from its beginning makes sense."""
+async def test_another_log_stops_the_run() -> None:
+    """A log of another identity under a known name: an operator must decide."""
     store = await stored_at(3, "another")
-    with pytest.raises(SourceChanged):
-        await run([*EVENTS, END], store, options=Options(on_lost_offset=policy))  # type: ignore[arg-type]
+    with pytest.raises(SourceChanged) as caught:
+        await run([*EVENTS, END], store)
+
+    assert (caught.value.changed, next_offset(store)) == ((AT,), 3)
+
+
+async def test_another_log_may_be_gone_on_with_at_its_end() -> None:
+    """With latest nothing of the new log is read that was there before, and the jump is recorded."""
+    store = await stored_at(3, "another")
+    await run([*EVENTS, END], store, options=Options(on_lost_offset="latest", max_batch_age_s=0.0))
+
+    assert [(jump.stored, jump.chosen, jump.policy) for jump in store.jumps()] == [(3, 20, "latest")]
+    assert store.partitions()[0].counters.read == 0
+
+
+async def test_a_rotated_file_beside_a_replaced_one_is_finished(tmp_path: Path) -> None:
+    """Only the replaced file jumps: what was not yet read of the rotated one is not skipped."""
+    rotated, replaced = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    lines = [to_json(created(f"t{index}", time=seconds(index))) + b"\n" for index in range(40)]
+    rotated.write_bytes(b"".join(lines[:10]))
+    replaced.write_bytes(b"".join(lines[10:20]))
+    store = MemoryStore()
+    paths = [str(rotated), str(replaced)]
+    await Projector(lambda _: JsonlSource(paths), store).run()
+    with rotated.open("ab") as file:
+        file.writelines(lines[20:25])
+    rotated.rename(tmp_path / "a.jsonl.1")
+    rotated.write_bytes(b"".join(lines[25:30]))
+    replaced.unlink()
+    replaced.write_bytes(b"".join(lines[30:40]))
+    await Projector(lambda _: JsonlSource(paths), store, options=Options(on_lost_offset="earliest")).run()
+
+    assert [jump.at.topic for jump in store.jumps()] == [str(replaced)]
+    assert store.task_count() == 40
 
 
 async def test_another_log_is_read_from_its_beginning() -> None:

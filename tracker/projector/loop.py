@@ -141,7 +141,7 @@ class Projector:
             if positions is None:
                 break
             try:
-                await self._seek(beginnings, positions)
+                await self._seek(beginnings)
                 return await self._read_on()
             except PositionConflict as conflict:
                 log.warning(DROPPED, conflict)
@@ -150,38 +150,47 @@ class Projector:
                     raise
         return False
 
-    async def _seek(self, beginnings: Mapping[TopicPartition, Position], positions: Mapping[TopicPartition, Position]) -> None:
-        policy = self._options.on_lost_offset
-        try:
-            await self._source.seek(positions.values())
-        except LostOffset as lost:
-            if policy == "stop":
-                raise
-            chosen = {
-                (at := TopicPartition(each.topic, each.partition)): Position(
-                    each.topic,
-                    each.partition,
-                    each.beginning if policy == "earliest" else each.end,
-                    beginnings[at].identity if at in beginnings else positions[at].identity,
-                )
-                for each in lost.lost
-            }
-            await self._jump(chosen, str(lost))
-        except SourceChanged as changed:
-            if policy != "earliest":
-                raise
-            others = {at: begin for at, begin in beginnings.items() if positions[at].identity not in ("", begin.identity)}
-            await self._jump(others, str(changed))
+    async def _seek(self, beginnings: Mapping[TopicPartition, Position]) -> None:
+        """Go on at the stored positions; where the log has them no more, at those that the operator's policy chooses."""
+        policy, jumped = self._options.on_lost_offset, set[TopicPartition]()
+        while not self._stopping.is_set():
+            try:
+                await self._source.seek([*self.projection.positions.values(), *self.projection.beside.values()])
+                return
+            except (LostOffset, SourceChanged) as error:
+                chosen = {} if policy == "stop" else await self._chosen(error, beginnings)
+                if not chosen or chosen.keys() <= jumped:
+                    raise
+                jumped |= chosen.keys()
+                await self._jump(chosen, error)
 
-    async def _jump(self, chosen: Mapping[TopicPartition, Position], why: str) -> None:
+    async def _chosen(
+        self, error: LostOffset | SourceChanged, beginnings: Mapping[TopicPartition, Position]
+    ) -> dict[TopicPartition, Position]:
+        """Where the policy goes on in each partition that the error names; empty if it can't be told for one of them."""
+        earliest = self._options.on_lost_offset == "earliest"
+        if isinstance(error, LostOffset):
+            offsets = {TopicPartition(lost.topic, lost.partition): lost.beginning if earliest else lost.end for lost in error.lost}
+        else:
+            known = beginnings if earliest else await self._ends() or {}
+            changed = [TopicPartition(*at) for at in error.changed]
+            if any(at not in known and at in beginnings for at in changed):
+                return {}
+            offsets = {at: known[at].next_offset if at in known else 0 for at in changed}
+        stored = self.projection.positions | self.projection.beside
+        identities = {at: beginnings[at].identity if at in beginnings else stored[at].identity for at in offsets}
+        return {at: Position(at.topic, at.partition, offset, identities[at]) for at, offset in offsets.items()}
+
+    async def _jump(self, chosen: Mapping[TopicPartition, Position], error: LostOffset | SourceChanged) -> None:
         policy = self._options.on_lost_offset
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         await self._unless_stopping(self._in_worker(lambda: self.projection.jump(chosen, policy, now)))
         if self._stopping.is_set():
             return
+        sentences = {(lost.topic, lost.partition): str(LostOffset([lost])) for lost in error.lost} if isinstance(error, LostOffset) else {}
         for at, position in chosen.items():
+            why = sentences.get(at, str(error))
             log.warning("%s, partition %d: going on at offset %d (--on-lost-offset=%s): %s", *at, position.next_offset, policy, why)
-        await self._source.seek(self.projection.positions.values())
 
     async def _read_on(self) -> bool:
         """Read and commit until the assignment changes (True), or the run is over (False)."""
@@ -334,7 +343,10 @@ class Projector:
             return False
         stored = await self._unless_stopping(self._in_worker(lambda: self.projection.patiently(self._store.partitions)))
         reached = {each.position.at: each.position.next_offset for each in stored or ()}
-        return all(reached.get(at, -1) >= end.next_offset for at, end in targets.items())
+        # A log whose end is not known (compressed, a pipe) tells itself when it has ended.
+        return self.projection.positions.keys() <= targets.keys() and all(
+            reached.get(at, -1) >= end.next_offset for at, end in targets.items()
+        )
 
     async def _unless_stopping(self, work: Awaitable[T]) -> T | None:
         """The result of ``work``; None if the run was asked to stop before, and the work is cancelled."""

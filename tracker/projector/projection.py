@@ -32,8 +32,10 @@ T = TypeVar("T")
 
 CHUNK_RECORDS = 1_000
 """Decoded and folded in one go: one query for the states that are not in memory; the list of its events stays in the CPU's cache."""
-GENERATION_BYTES = 8_000_000
-"""Stored bytes of a generation's states, about 6,000 usual ones; in memory each takes 6 times that."""
+GENERATION_BYTES = 14_000_000
+"""Of a generation's states, about 6,000 usual ones; in memory each takes 4 times that."""
+ENTRY_BYTES = 1_000
+"""Counted for each state beside its stored bytes, so that many small ones (a deleted task has 12) are bounded too."""
 FLUSH_BYTES = 64_000_000
 """A batch that has loaded so much (tasks with thousands of messages) is committed in parts, so that memory stays bounded."""
 LAST_WAIT_S = 5.0
@@ -85,6 +87,8 @@ class Projection:
         self.store = store
         self.positions: dict[TopicPartition, Position] = {}
         """Where the store is, as far as this worker knows: what the next commit expects."""
+        self.beside: dict[TopicPartition, Position] = {}
+        """Stored positions of the same topics' other partitions: other workers', or of partitions that the topic has no more."""
         self.abandon = threading.Event()
         """Set from outside: give up before the next chunk, commit or try."""
         self.counted = Counters()
@@ -103,6 +107,13 @@ class Projection:
         self.forget()
         wanted = list(beginnings)
         self.positions = dict(self.patiently(lambda: self.store.claim(wanted)))
+        topics = {at.topic for at in self.positions}
+        stored = (each.position for each in self.patiently(self.store.partitions))
+        self.beside = {
+            position.at: position
+            for position in stored
+            if position.topic in topics and position.at not in self.positions and position.next_offset > 0
+        }
         return self.positions
 
     def forget(self) -> None:
@@ -111,12 +122,12 @@ class Projection:
 
     def jump(self, to: Mapping[TopicPartition, Position], policy: str, when: str) -> None:
         """Move positions as an operator chose, and remember that in the store."""
-        advances = [Advance(expected=self.positions[at], next=new, counters=Counters()) for at, new in to.items()]
-        jumps = [
-            Jump(at=at, stored=self.positions[at].next_offset, chosen=new.next_offset, policy=policy, when=when) for at, new in to.items()
-        ]
+        stored = self.positions | self.beside
+        advances = [Advance(expected=stored[at], next=new, counters=Counters()) for at, new in to.items()]
+        jumps = [Jump(at=at, stored=stored[at].next_offset, chosen=new.next_offset, policy=policy, when=when) for at, new in to.items()]
         self.patiently(lambda: self.store.commit(Commit(advances=advances, jumps=jumps)))
-        self.positions.update(to)
+        self.positions.update((at, new) for at, new in to.items() if at in self.positions)
+        self.beside = {at: position for at, position in self.beside.items() if at not in to}
 
     def process(self, batch: Batch) -> Counters:
         """Fold a batch and commit it, with the positions that it goes to; returns what became of its records.
@@ -202,7 +213,7 @@ class Projection:
                 missing.append(task_id)
             else:
                 young[task_id] = entry
-                self._young_bytes += entry.stored_bytes
+                self._young_bytes += entry.stored_bytes + ENTRY_BYTES
         if not missing:
             return
         missing.sort()  # neighbours in the store's index
@@ -211,10 +222,11 @@ class Projection:
             loaded = stored.get(task_id)
             if loaded is None:
                 young[task_id] = Entry(TaskState(), None, 0)
+                self._young_bytes += ENTRY_BYTES
             else:
                 size = len(loaded.registers)
                 young[task_id] = Entry(from_bytes(loaded.registers), loaded.revision, size)
-                self._young_bytes += size
+                self._young_bytes += size + ENTRY_BYTES
                 self._pending_bytes += size
 
     def _flush(

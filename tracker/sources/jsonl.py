@@ -221,7 +221,9 @@ class JsonlSource:
         stdin = wanted.get(STDIN, Position("-", 0, 0))
         if STDIN in self._assigned:
             if stdin.identity not in ("", STDIN_IDENTITY):
-                raise SourceChanged(f"standard input: the store's position is in {stdin.identity}; name another topic or use a new store")
+                raise SourceChanged(
+                    f"standard input: the store's position is in {stdin.identity}; name another topic or use a new store", [STDIN]
+                )
             if (lost_stdin := self._stdin.lost(stdin.next_offset)) is not None:
                 lost.append(lost_stdin)
         if lost:

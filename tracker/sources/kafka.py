@@ -209,10 +209,13 @@ class KafkaSource:
         epoch, assignment, wanted = self._epoch, self._assignment, list(positions)
         if assignment is None or self._offered != epoch:
             return
-        if other := next((p for p in wanted if p.identity and self._link.identity and p.identity != self._link.identity), None):
+        if others := [p for p in wanted if p.identity and self._link.identity and p.identity != self._link.identity]:
+            other = others[0]
             raise SourceChanged(
-                f"{other.topic}, partition {other.partition}: the store's position belongs to {other.identity}, but "
-                f"{','.join(self.url.bootstrap)} is {self._link.identity}; name the right brokers, or use another store"
+                f"{other.topic}, partition {other.partition}: the store's position, offset {other.next_offset}, belongs to {other.identity}, "
+                f"but {','.join(self.url.bootstrap)} is {self._link.identity}; name the right brokers, use another store, or choose "
+                f"--on-lost-offset=earliest or latest to go on in this cluster",
+                [p.at for p in others],
             )
         held = {KafkaPartition(p.topic, p.partition): p.next_offset for p in wanted}
         absent = [] if self._member is not None else sorted(held.keys() - assignment)

@@ -144,15 +144,17 @@ class MemorySource:
     async def seek(self, positions: Iterable[Position]) -> None:
         """Partitions without a position begin at their first record; positions of other partitions are passed over."""
         wanted = {position.at: position for position in positions if position.at in (self._assigned or ())}
+        if others := [position for position in wanted.values() if position.identity not in ("", self._identity)]:
+            topic, partition = others[0].at
+            raise SourceChanged(
+                f"{topic}, partition {partition}: the store has read {others[0].identity}; this is {self._identity}",
+                [position.at for position in others],
+            )
         lost: list[Lost] = []
         for at, position in wanted.items():
             beginning, end = self.script.beginnings.get(at, 0), self.script.ends.get(at, 0)
             if not beginning <= position.next_offset <= end:
                 lost.append(Lost(at.topic, at.partition, position.next_offset, beginning, end))
-            if position.identity not in ("", self._identity):
-                raise SourceChanged(
-                    f"{at.topic}, partition {at.partition}: the store has read {position.identity}; this is {self._identity}"
-                )
         if lost:
             raise LostOffset(lost)
         beginnings = {at: self.script.beginnings.get(at, 0) for at in self._assigned or ()}

@@ -11,13 +11,16 @@ from tracker.sources.base import OnRevoked, Source
 from tracker.sources.lines import MAX_RECORD_BYTES
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_NEARLY_KAFKA = re.compile(r"kafka(?::/*|//+)(?!/)", re.IGNORECASE)
 _FORMS = "kafka://host:9092/topic, a file of JSON lines such as events.jsonl, a pattern such as log/*.jsonl.gz, or - for standard input"
 
 
 def is_kafka(text: str) -> bool:
-    """Whether a source's text names Kafka. Raises UsageError for another scheme."""
+    """Whether a source's text names Kafka. Raises UsageError for another scheme, and for what is nearly a Kafka URL but no file."""
     match = _SCHEME.match(text)
     if match is None:
+        if (nearly := _NEARLY_KAFKA.match(text)) is not None and not Path(text).exists():
+            raise UsageError(f"a source can't be {text}: did you mean kafka://{text[nearly.end() :]}?")
         return False
     scheme = match[1].lower()
     if scheme == "kafka":

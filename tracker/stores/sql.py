@@ -254,7 +254,7 @@ class SqlStore:
     def task_count(self) -> int:
         """Tasks without the deleted ones."""
         with translated(self.path):
-            (count,) = self._connection.execute("SELECT count(*) FROM task WHERE NOT deleted").fetchone()
+            (count,) = self._connection.execute("SELECT count(*) FROM task WHERE state IS NOT NULL").fetchone()
         return int(count)
 
     def revision(self) -> int:
