@@ -12,6 +12,7 @@ import pytest
 
 from tests.unit.stored import assert_schema_is_ours, changed, made, opened
 from tracker.errors import NotFound, StoreError, StoreFull, StoreMismatch, UsageError
+from tracker.fold.state import from_bytes
 from tracker.model.limits import Limits
 from tracker.stores import sqlite_file
 from tracker.stores.base import Commit, Write
@@ -246,3 +247,16 @@ def connecting_with(connect: Any, pragma: str) -> Any:
         return connection
 
     return made
+
+
+def test_a_damaged_state_is_one_sentence() -> None:
+    """A state that can't be read ends in a StoreError that says what to do, wherever it is met."""
+    with pytest.raises(StoreError, match="a stored state can't be read .* fold the log again into a new store"):
+        from_bytes(b"\x93\xc1")
+
+
+def test_a_store_without_its_limits_is_refused(path: Path) -> None:
+    """What limits a store was made with must be known."""
+    changed(path, "DELETE FROM meta WHERE name='limits'")
+    with pytest.raises(StoreMismatch, match="does not say what limits it was made with"):
+        opened(path)

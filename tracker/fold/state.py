@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from tracker.errors import StoreError
 from tracker.fold.shapes import Message
 from tracker.model.limits import DEFAULT_LIMITS, Limits
 
@@ -89,8 +90,13 @@ def to_bytes(state: TaskState, limits: Limits = DEFAULT_LIMITS) -> bytes:
 
 
 def from_bytes(data: bytes) -> TaskState:
-    """The state of these bytes; raises msgspec.DecodeError if they are none."""
-    return _decode(data)
+    """The state of these bytes; raises `StoreError` if they are none."""
+    try:
+        return _decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise StoreError(
+            f"a stored state can't be read ({error}): the store is damaged; restore a copy, or fold the log again into a new store"
+        ) from error
 
 
 def copy(state: TaskState) -> TaskState:

@@ -57,7 +57,13 @@ def check(connection: sqlite3.Connection, limits: Limits | None) -> Limits:
             f"the store's statuses are of fold version {fold_version}, this release folds version {FOLD_VERSION}: "
             f"fold the log again into a new store (tracker replay FILES --store NEW, or tracker run with a new --store)"
         )
-    stored = msgspec.json.decode(meta["limits"], type=Limits)
+    try:
+        stored = msgspec.json.decode(meta.get("limits", ""), type=Limits)
+    except msgspec.DecodeError as error:
+        raise StoreMismatch(
+            f"the store does not say what limits it was made with ({error}): it is damaged; "
+            f"restore a copy, or fold the log again into a new store"
+        ) from error
     if limits is not None and limits != stored:
         ours, theirs = msgspec.to_builtins(limits), msgspec.to_builtins(stored)
         names = ", ".join(f"{name} {theirs[name]}, not {ours[name]}" for name in ours if ours[name] != theirs[name])
