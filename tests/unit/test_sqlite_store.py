@@ -251,7 +251,7 @@ def connecting_with(connect: Any, pragma: str) -> Any:
 
 def test_a_damaged_state_is_one_sentence() -> None:
     """A state that can't be read ends in a StoreError that says what to do, wherever it is met."""
-    with pytest.raises(StoreError, match="a stored state can't be read .* fold the log again into a new store"):
+    with pytest.raises(StoreError, match=r"a stored state can't be read .* fold the log again into a new store"):
         from_bytes(b"\x93\xc1")
 
 
