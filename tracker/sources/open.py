@@ -11,7 +11,7 @@ from tracker.sources.base import OnRevoked, Source
 from tracker.sources.lines import MAX_RECORD_BYTES
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_NEARLY_KAFKA = re.compile(r"kafka(?::/*|//+)(?!/)", re.IGNORECASE)
+_NEARLY_KAFKA = re.compile(r"kafka(?::/*|//+)", re.IGNORECASE)
 _FORMS = "kafka://host:9092/topic, a file of JSON lines such as events.jsonl, a pattern such as log/*.jsonl.gz, or - for standard input"
 
 
