@@ -15,7 +15,17 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 LOGGER = "tracker"
-_SECRET = re.compile(r"(?i)((?:password|passwd|secret|token)[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&]+|(?<=://)([^/@\s:]+):[^/@\s]+(?=@)")
+_SECRET = re.compile(
+    r"""(?ix)
+    (
+        (?: password | passwd | secret | token )
+        # After a colon only a quoted value may stand apart: "no user or password: put them into a file" is a sentence.
+        (?: ["']\s*[=:]\s* | \s*=\s* | :\s*(?=["']) | : ) ["']?
+    )
+    (?: (?<=")(?:[^"\\]|\\.)+ | (?<=')(?:[^'\\]|\\.)+ | [^\s"',;&]+ )
+    | (?<=://) ([^/@\s:]+) : [^/@\s]+ (?=@)
+    """
+)
 
 
 class LogEvent(NamedTuple):

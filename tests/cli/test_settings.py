@@ -60,6 +60,30 @@ def test_passwords_are_masked_in_the_log(capsys: pytest.CaptureFixture[str]) -> 
     assert json.loads(err.splitlines()[-1])["event"] == "run.started"
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ssl.key.password=hunter2", "ssl.key.password=***"),
+        ("ssl.key.password = hunter2", "ssl.key.password = ***"),
+        ("password:hunter2, and more", "password:***, and more"),
+        ('required username="me" password="hunter2 hunter2";', 'required username="me" password="***";'),
+        ("{'password': 'hunter2'}", "{'password': '***'}"),
+        ('{"token":"hunter2"}', '{"token":"***"}'),
+        ("kafka://me:hunter2@x/y", "kafka://me:***@x/y"),
+        ("https://x/y?secret=hunter2&z=1", "https://x/y?secret=***&z=1"),
+    ],
+)
+def test_passwords_are_masked_in_all_their_forms(text: str, expected: str) -> None:
+    """Properties, JSON, JAAS and URLs lose the password and nothing else."""
+    assert telemetry.masked(text) == expected
+
+
+@pytest.mark.parametrize("sentence", ["it takes no user or password: put them elsewhere", "ssl.key.password: it has no effect"])
+def test_sentences_about_passwords_stay_whole(sentence: str) -> None:
+    """A word after a colon and a space is no password."""
+    assert telemetry.masked(sentence) == sentence
+
+
 def test_each_log_event_has_its_own_name() -> None:
     """Names are what dashboards and alarms are made of."""
     names = [event.name for event in telemetry.EVENTS]
