@@ -6,11 +6,15 @@ import base64
 import csv
 import io
 import json
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tracker.model.records import Position, Record, TopicPartition
+from tracker.query.sql import SqlReader
 from tracker.stores.base import Advance, Commit, Counters, ParkedRecord
 from tracker.stores.open import open_store
 
@@ -51,6 +55,22 @@ def test_replay_says_where_it_went_on(cli) -> None:
     assert result.code == 0
     assert "went on there" in result.err
     assert "0 read = 0 applied + 0 unchanged + 0 ignored + 0 parked" in result.out
+
+
+def test_standard_input_never_goes_on(folder: Path, write_log, event) -> None:
+    """Of standard input nothing is said to go on: it is another stream each time."""
+    path = write_log(event("created", "t1", 1))
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-m", "tracker", "replay", "-"],
+            input=path.read_bytes(),
+            capture_output=True,
+            cwd=folder,
+            timeout=30,
+            check=True,
+        )
+        assert b"1 read" in done.stdout
+        assert b"went on there" not in done.stderr
 
 
 @pytest.mark.usefixtures("filled")
@@ -211,3 +231,15 @@ def test_schema_writes_and_checks(cli, folder: Path) -> None:
     (folder / "out" / "asyncapi.json").write_text("{}")
     result = cli("schema", "out", "--check")
     assert (result.code, result.out) == (3, "asyncapi.json\n")
+
+
+@pytest.mark.usefixtures("filled")
+def test_counting_looks_at_no_task(folder: Path) -> None:
+    """The number of tasks comes from an index alone, and leaves out the deleted ones."""
+    with closing(SqlReader(str(folder / "status.db"))) as reader, reader.snapshot() as snapshot:
+        seen: list[str] = []
+        snapshot._connection.set_trace_callback(seen.append)
+        assert snapshot.count(None) == 3
+        snapshot._connection.set_trace_callback(None)
+        [plan] = snapshot._connection.execute(f"EXPLAIN QUERY PLAN {seen[0]}")
+    assert "COVERING INDEX task_state" in plan[3]

@@ -54,6 +54,8 @@ def replay(
         )
     if not quiet:
         for path, next_offset in sorted(totals.resumed.items()):
+            if path == "-":  # another stream each time: it is read from its beginning
+                continue
             output.note(f"{path}: the store has it up to byte {next_offset}, went on there (--again reads it from the start)")
     if as_json:
         output.write_json(_document(totals))
