@@ -102,6 +102,17 @@ def test_nothing_is_written_of_an_event_that_is_not_valid(cli, folder: Path) -> 
     assert not (folder / "events.jsonl").exists()
 
 
+def test_nothing_is_written_of_an_event_that_would_be_parked(cli, folder: Path) -> None:
+    """The decoder is asked too, about the very bytes: the models let unknown members through."""
+    assert cli("emit", "created", "t1", "--data", '{"zzz":NaN}').code == 2
+    assert not (folder / "events.jsonl").exists()
+
+
+def test_a_long_value_is_not_repeated(cli) -> None:
+    """A value that is too long is cut in the sentence about it."""
+    assert len(cli("emit", "created", "t1", "--description", "x" * 2**16).err) < 300
+
+
 @pytest.mark.usefixtures("filled")
 def test_parked_records_are_retried_and_dropped(cli) -> None:
     """`retry` leaves what is still refused, `drop` deletes the bytes and keeps the count; the sums add up."""

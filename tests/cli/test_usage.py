@@ -31,6 +31,28 @@ WRONG_USAGE = [
     (["emit", "created", "t1", "--data", "[1]"], "must be a JSON object"),
     (["emit", "created", "t1", "--time", "yesterday"], "time: expected an RFC 3339 time"),
     (["emit", "created", "t1", "--attempt", "0"], "attempt:"),
+    (["emit", "created", "t1", "--data", '{"zzz":NaN}'], "would be parked as not-json"),
+    (["emit", "created", "t1", "--data", '{"zzz":1e999}'], "would be parked as not-json"),
+    (["emit", "created", "t1", "--data", '{"attributes":{"a":' + "[" * 70 + "]" * 70 + "}}"], "would be parked as not-json"),
+    (["emit", "created", "t1", "--data", '{"zzz":"' + "x" * 2**20 + '"}'], "would be parked as too-large"),
+    (
+        ["emit", "created", "t1", "--data", '{"attributes":5}', "--attribute", "a=1"],
+        "must be an object where --attribute adds to them, got 5",
+    ),
+    (["emit", "created", "t1", "--data", '{"attributes":null}', "--attribute", "a=1"], "must be an object"),
+    (["emit", "created", "a\udcff"], "udcff"),
+    (["emit", "created", "t1", "--data", '{"zzz":"\\ud800"}'], "can't be written as UTF-8: '\\ud800'"),
+    (["emit", "created", "t1", "--data", '{"a":' + "[" * 50_000 + "]" * 50_000 + "}"], "--data is nested too deep"),
+    (["emit", "created", "t1", "--data", '{"attributes":{"b":' + "[" * 800 + "]" * 800 + "}}"], "levels of nesting"),
+    (["emit", "created", "t1", "--attribute", "a=" + "[" * 50_000 + "]" * 50_000], "--attribute a is nested too deep"),
+    (["get", "a\udcff"], "udcff"),
+    (["list", "--filter", 'id eq "a\udcff"'], "not Unicode text"),
+    (["run", "--source", "kafka:/localhost/x"], "did you mean kafka://localhost/x?"),
+    (["run", "--source", "kafka//localhost/x"], "did you mean kafka://localhost/x?"),
+    (["emit", "created", "t1", "--source", "kafka:localhost/x"], "did you mean kafka://localhost/x?"),
+    (["status", "--store", "memory://"], "can't be read by another command"),
+    (["list", "--store", "memory://"], "can't be read by another command"),
+    (["run", "--source", "kafka://me:hunter2@x/y"], "takes no user or password: put them into a properties file"),
     (["run", "--source", "kafak://x/y"], "did you mean kafka://?"),
     (["run", "--source", "kafka://localhost:9092"], "names no topic"),
     (["run", "--source", "file:///x"], "named without a scheme"),
@@ -49,7 +71,9 @@ WRONG_USAGE = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "expected"), WRONG_USAGE, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+@pytest.mark.parametrize(
+    ("arguments", "expected"), WRONG_USAGE, ids=lambda value: ascii(" ".join(value))[:80] if isinstance(value, list) else ""
+)
 @pytest.mark.usefixtures("filled")
 def test_wrong_usage_is_exit_code_2(cli, arguments: list[str], expected: str) -> None:
     """Unknown commands, options and values say what is wrong and what is near, in one line."""
@@ -58,6 +82,7 @@ def test_wrong_usage_is_exit_code_2(cli, arguments: list[str], expected: str) ->
     assert expected.lower() in result.err.lower()
     assert result.err.count("\n") == 1
     assert result.out == ""
+    assert "hunter2" not in result.err
 
 
 FAILURES = [
@@ -165,6 +190,17 @@ def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
     export.stdout.close()
     _, err = export.communicate(timeout=30)
     assert b"Traceback" not in err
+
+
+@pytest.mark.parametrize("command", [["export"], ["status", "--json"], ["list", "--format", "csv"], ["list", "--format", "table"]])
+@pytest.mark.usefixtures("filled")
+def test_a_full_disk_is_one_sentence(folder: Path, command: list[str]) -> None:
+    """Standard output that takes nothing is exit code 1 and one sentence, with nothing from Python at exit."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tracker", *command], stdout=full, stderr=subprocess.PIPE, text=True, cwd=folder, timeout=30, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "tracker: standard output can't be written: No space left on device\n")
 
 
 @pytest.mark.usefixtures("filled")

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -28,13 +30,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
             reconfigure(encoding="utf-8", errors="backslashreplace")  # documents are UTF-8 whatever the locale says
     try:
         result = app(args=None if arguments is None else list(arguments), prog_name="tracker", standalone_mode=False)
+        print(end="", flush=True)  # unlike sys.stdout.flush() also where standard output is closed
     except TrackerError as error:
         return _failed(str(error), error.exit_code)
     except typer.TyperException as error:
         return _failed(_usage(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
+    except UnicodeEncodeError:
+        # A byte of an argument that is no UTF-8 stands in it as half a surrogate pair, which no log and no store can hold.
+        odd = [each for each in (sys.argv[1:] if arguments is None else arguments) if _is_odd(each)]
+        if not odd:
+            raise
+        return _failed(f"{odd[0]!r} is not text in UTF-8", 2)
+    except OSError as error:
+        if error.filename is not None or isinstance(error, TimeoutError | ConnectionRefusedError):
+            raise  # files and brokers have their own errors: one that gets here is a fault of ours
+        _drop_standard_output()
+        return 1 if error.errno == errno.EPIPE else _failed(f"standard output can't be written: {error.strerror}", 1)
     return result if isinstance(result, int) else 0
+
+
+def _is_odd(text: str) -> bool:
+    return text.encode(errors="replace").decode() != text
+
+
+def _drop_standard_output() -> None:
+    """What standard output still holds goes nowhere: Python would try it again at exit, and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _failed(sentence: str, exit_code: int) -> int:

@@ -17,9 +17,12 @@ from tracker.settings import Settings, did_you_mean
 
 if TYPE_CHECKING:
     from tracker.model.events import CloudEvent
+    from tracker.model.limits import Limits
     from tracker.model.records import Position
 
 DEFAULT_SOURCE_NAME = "/tracker/emit"
+MAX_SHOWN = 80
+"""Characters of a wrong value that an error repeats."""
 
 # Option -> the kinds that take it.
 _DESCRIBED = ("created", "updated")
@@ -151,8 +154,10 @@ def emit(
     if attempt is not None:
         document["attempt"] = attempt
     checked(document)
+    limits = options.limits_of(settings)
+    encoded(document, settings.source, limits)
     position = asyncio.run(
-        _emit(document, settings, task, ask_attempt=attempt is None, ask_sequence=sequence is None and kind != "deleted")
+        _emit(document, settings, task, limits, ask_attempt=attempt is None, ask_sequence=sequence is None and kind != "deleted")
     )
     if as_json:
         output.write_json({"topic": position.topic, "partition": position.partition, "nextOffset": position.next_offset, "event": document})
@@ -174,14 +179,40 @@ def checked(document: dict[str, Any]) -> CloudEvent:
         where = [str(part) for part in first["loc"] if part != document["type"]]
         text = first["msg"].removeprefix("Value error, ")
         got = first.get("input")
-        shown = (
-            "" if isinstance(got, dict) else f" (got {output.to_json(got) if isinstance(got, str | int | float | list | None) else got!r})"
-        )
+        shown = output.to_json(got) if isinstance(got, str | int | float | list | None) else repr(got)
+        shown = "" if isinstance(got, dict) else f" (got {shown if len(shown) <= MAX_SHOWN else shown[: MAX_SHOWN - 3] + '...'})"
         raise UsageError(f"the event is not valid: {'.'.join(where) or 'it'}: {text[:1].lower()}{text[1:]}{shown}") from None
     except ValueError as error:
         raise UsageError(f"the event is not valid: {error}") from None
+    except RecursionError:
+        raise UsageError("the event is not valid: it is nested too deep to be read") from None
     assert event is not None, "the type is one of ours"
     return event
+
+
+def encoded(document: dict[str, Any], source: str, limits: Limits | None = None) -> bytes:
+    """The event's bytes, as a worker will take them. Raises UsageError with the reason for which it would park them.
+
+    The models know less than the decoder: not the size, the nesting or the numbers of members that they let through.
+    """
+    from tracker.fold.decode import Decoder
+    from tracker.fold.event import Parked
+    from tracker.model.limits import DEFAULT_LIMITS
+    from tracker.model.records import Record
+    from tracker.sources.open import is_kafka
+
+    try:
+        value = output.to_json(document).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the event can't be written as UTF-8: {error.object[error.start]!a} is no character") from None
+    except RecursionError:
+        raise UsageError("the event is nested too deep to be written") from None
+    # The broker stamps a record when it comes; a file has no timestamps.
+    timestamp_ms = int(datetime.now(UTC).timestamp() * 1000) if is_kafka(source) else None
+    verdict = Decoder(limits or DEFAULT_LIMITS).decode(Record(source, 0, 0, value, timestamp_ms=timestamp_ms))
+    if isinstance(verdict, Parked):
+        raise UsageError(f"the event would be parked as {verdict.reason}: {verdict.detail}")
+    return value
 
 
 def _default_source() -> str:
@@ -229,7 +260,10 @@ def _data(kind: str, given: dict[str, Any], content: dict[str, Any]) -> dict[str
         data["key"] = given.get("--message-key", "tracker.emit")
         data["localizedText"] = {"locale": given.get("--locale", "en"), "message": given["--message"]}
     if "--attribute" in given:
-        data["attributes"] = {**content.get("attributes", {}), **dict(map(_attribute, given["--attribute"]))}
+        before = content.get("attributes", {})
+        if not isinstance(before, dict):
+            raise UsageError(f"the attributes in --data must be an object where --attribute adds to them, got {output.to_json(before)}")
+        data["attributes"] = before | dict(map(_attribute, given["--attribute"]))
     return data
 
 
@@ -248,9 +282,13 @@ def _attribute(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, value
+    except RecursionError:
+        raise UsageError(f"--attribute {name} is nested too deep to be read") from None
 
 
-async def _emit(document: dict[str, Any], settings: Settings, task: str, *, ask_attempt: bool, ask_sequence: bool) -> Position:
+async def _emit(
+    document: dict[str, Any], settings: Settings, task: str, limits: Limits | None, *, ask_attempt: bool, ask_sequence: bool
+) -> Position:
     from tracker.emit.base import Outgoing
     from tracker.emit.open import open_emitter
 
@@ -265,7 +303,7 @@ async def _emit(document: dict[str, Any], settings: Settings, task: str, *, ask_
                 f"ranks before them all in its attempt; give --sequence {last_sequence + 1}"
             )
     async with emitter:
-        [position] = await emitter.emit([Outgoing(task, output.to_json(document).encode())])
+        [position] = await emitter.emit([Outgoing(task, encoded(document, settings.source, limits))])
     return position
 
 

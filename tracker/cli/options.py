@@ -114,6 +114,8 @@ def json_object(text: str, what: str) -> dict[str, Any]:
         value = json.loads(text)
     except ValueError as error:
         raise UsageError(f"{what} is not JSON: {error}") from None
+    except RecursionError:
+        raise UsageError(f"{what} is nested too deep to be read") from None
     if not isinstance(value, dict):
         raise UsageError(f'{what} must be a JSON object such as {{"percentComplete":50}}, got {text}')
     return value

@@ -252,6 +252,8 @@ def open_query(url: str) -> TaskQuery:
     """
     from tracker.stores.open import sqlite_path
 
+    if url.lower().startswith("memory:"):
+        raise UsageError(f"a store in memory ({url}) can't be read by another command: it lives and ends with the one that fills it")
     path, _ = sqlite_path(url)
 
     def opened() -> Reader:
