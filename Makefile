@@ -21,7 +21,7 @@ run: $(READY) ## the live tracker: SOURCE (default events.jsonl, simulated if mi
 test: test-quick test-slow ## all tests but the fuzzing; those that need docker are skipped without it
 
 test-quick: $(READY) ## the tests that need nothing but Python
-	$(BIN)/python -m pytest -m "$(QUICK)"
+	$(BIN)/python -m pytest -m "$(QUICK)" -n auto --dist worksteal
 
 test-slow: $(READY) ## the tests on real services and the ones that kill
 	$(BIN)/python -m pytest -m "$(SLOW)" --timeout=900
