@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
+from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
 
 import msgspec
 
-from tracker.errors import StoreMismatch
+from tracker.errors import StoreError, StoreMismatch
 from tracker.model.limits import DEFAULT_LIMITS, FOLD_VERSION, Limits
 
 SCHEMA = "0001"
@@ -34,7 +35,16 @@ def stored_schema(connection: sqlite3.Connection) -> str | None:
             f"expected a tracker store, got a database with the tables {', '.join(sorted(tables)[:5])}; name another file with --store"
         )
     found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    return str(found[0]) if found else "unknown"
+    if found is None:
+        return "unknown"
+    _refuse_damage(found)
+    return str(found[0])
+
+
+def _refuse_damage(texts: Iterable[object]) -> None:
+    """SQLite reads some garbage as nulls and numbers without a word."""
+    if not all(isinstance(text, str) for text in texts):
+        raise StoreError("the store is damaged (what it says of itself is no text): restore a copy, or fold the log again into a new store")
 
 
 def is_outdated(schema: str | None) -> bool:
@@ -51,6 +61,7 @@ def check(connection: sqlite3.Connection, limits: Limits | None) -> Limits:
             f"or fold the log again into a new store with this one (tracker replay FILES --store NEW)"
         )
     meta: dict[str, str] = dict(connection.execute("SELECT name, value FROM meta"))
+    _refuse_damage([*meta, *meta.values()])
     fold_version = meta.get("fold_version", "unknown")
     if fold_version != str(FOLD_VERSION):
         raise StoreMismatch(
