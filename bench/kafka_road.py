@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 import uuid
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ PARTITIONS = 4
 
 def figures(folder: Path, lines: Sequence[bytes], count: int) -> list[Figure]:
     """The whole road, with the share of each station."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of every try while the broker starts
     broker = start_broker()
     try:
         topic = f"bench-{uuid.uuid4().hex[:8]}"
