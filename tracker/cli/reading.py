@@ -49,7 +49,8 @@ def list_(
 
 async def _list(url: str, filter_: str | None, sorters: str, limit: int, format_: str, *, extension: bool) -> None:
     from tracker.cli.exporting import csv_writer
-    from tracker.query.api import MAX_LIMIT, open_query
+    from tracker.query.api import open_query
+    from tracker.query.questions import MAX_LIMIT
 
     found: list[dict[str, Any]] = []
     write = csv_writer(sys.stdout, extension=extension) if format_ == "csv" else output.write_json if format_ == "jsonl" else found.append

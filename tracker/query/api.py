@@ -17,10 +17,10 @@ import msgspec
 
 from tracker.errors import UsageError
 from tracker.fold import view
+from tracker.query import questions
 from tracker.query.base import Reader, Row, Snapshot
-from tracker.query.fields import FIELDS, suggestion
-from tracker.query.filters import Node, parse
-from tracker.query.pages import BY_ID, Page, from_cursor, parse_sorters, to_cursor
+from tracker.query.pages import BY_ID, Page, parse_sorters
+from tracker.query.questions import Question, parsed
 from tracker.query.report import StatusReport, report
 from tracker.stores.base import ParkedRecord
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tracker.model.status import TaskExtension, TaskStatus
     from tracker.stores.memory import MemoryStore
 
-MAX_LIMIT = 10_000
-"""Rows of one page, which stands in memory as a whole; ``stream`` has no limit."""
 _CHUNK = 200
 """Documents that a stream makes at once in its thread: some milliseconds of work."""
 T = TypeVar("T")
@@ -75,7 +73,8 @@ class TaskQuery:
             raise UsageError("the query is not open: use it as `async with open_query(url) as tasks`")
         return self._reader
 
-    async def _read(self, question: Callable[[Snapshot], T]) -> T:
+    async def ask(self, question: Question[T]) -> T:
+        """What the newest snapshot answers; see `tracker.query.questions`."""
         store = self._store
 
         def ask() -> T:
@@ -84,22 +83,23 @@ class TaskQuery:
 
         return await asyncio.to_thread(ask)
 
-    async def _each(self, question: Callable[[Snapshot], Iterator[Row]], shown: Callable[[Row], T]) -> AsyncGenerator[T, None]:
+    async def _each(self, question: Question[Iterator[Row]], shown: Callable[[Snapshot, Row], T]) -> AsyncGenerator[T, None]:
         """The rows of one snapshot, shown in chunks. One thread does it all, the closing too, whatever the consumer does meanwhile."""
         store, loop = self._store, asyncio.get_running_loop()
         thread = ThreadPoolExecutor(1, thread_name_prefix="tracker-query")
         opened: list[AbstractContextManager[Snapshot]] = []
+        snapshot: Snapshot
         rows: Iterator[Row] = iter(())
 
         def begin() -> None:
-            nonlocal rows
+            nonlocal rows, snapshot
             context = store.snapshot()
             snapshot = context.__enter__()
             opened.append(context)
             rows = question(snapshot)
 
         def chunk() -> list[T]:
-            return [shown(row) for row in islice(rows, _CHUNK)]
+            return [shown(snapshot, row) for row in islice(rows, _CHUNK)]
 
         def end() -> None:
             getattr(rows, "close", lambda: None)()
@@ -115,16 +115,9 @@ class TaskQuery:
             thread.submit(end)
             thread.shutdown(wait=False)
 
-    def _document(self, row: Row, *, extension: bool) -> dict[str, Any]:
-        document = view.view(row.id, row.state, self._store.limits)
-        if extension:
-            document["tracker"] = {**view.extension(row.state), "revision": row.revision}
-        return document
-
     async def document(self, id: str, *, extension: bool = False) -> dict[str, Any] | None:
         """One task's 18 keys (and the key ``tracker`` with the extension) as plain values; None if there is no such task."""
-        row = await self._read(lambda snapshot: snapshot.task(id))
-        return None if row is None or row.state.deleted else self._document(row, extension=extension)
+        return await self.ask(questions.document(id, extension=extension))
 
     async def get(self, id: str) -> TaskStatus | None:
         """The status of one task; None if there is no such task."""
@@ -162,18 +155,7 @@ class TaskQuery:
         extension: bool = False,
     ) -> Page[dict[str, Any]]:
         """The same page as plain documents."""
-        if not 0 <= limit <= MAX_LIMIT:
-            raise UsageError(f"a page has a limit of 0 to {MAX_LIMIT:,}, not {limit:,}; a stream has none")
-        where, order = _filter(filters), parse_sorters(sorters)
-        key = None if after is None else from_cursor(order, after)
-
-        def question(snapshot: Snapshot) -> Page[dict[str, Any]]:
-            # One more than is given tells whether there is a next page.
-            rows = list(snapshot.rows(where, order, after=key, limit=limit + 1)) if limit else []
-            more = to_cursor(order, rows[limit - 1].key) if len(rows) > limit else None
-            return Page([self._document(row, extension=extension) for row in rows[:limit]], more)
-
-        return await self._read(question)
+        return await self.ask(questions.page(filters, sorters, limit, after, extension=extension))
 
     @overload
     async def count(self, filters: str | None = None, by: None = None) -> int: ...
@@ -183,16 +165,7 @@ class TaskQuery:
 
     async def count(self, filters: str | None = None, by: str | None = None) -> int | dict[str | int | None, int]:
         """How many tasks match; ``by`` a field, how many have each of its values (ascending, null last)."""
-        where = _filter(filters)
-        if by is None:
-            return await self._read(lambda snapshot: snapshot.count(where))
-        field = FIELDS.get(by)
-        if field is None:
-            raise UsageError(
-                f'counts are by a field, and there is no "{by}"{suggestion(by, FIELDS) or "; fields are " + ", ".join(FIELDS)}'
-            )
-        counts: dict[Any, int] = await self._read(lambda snapshot: snapshot.counts(where, field))
-        return {value: counts[value] for value in sorted(counts, key=lambda value: (value is None, value))}
+        return await self.ask(questions.count(filters)) if by is None else await self.ask(questions.counts(filters, by))
 
     async def stream(self, filters: str | None = None) -> AsyncGenerator[TaskStatus, None]:
         """All matching tasks of one snapshot, in code point order of their ids, in bounded memory."""
@@ -206,8 +179,10 @@ class TaskQuery:
         self, filters: str | None = None, sorters: str | None = None, extension: bool = False
     ) -> AsyncGenerator[dict[str, Any], None]:
         """The same as plain documents, in the order of ``sorters`` (``id`` unless told)."""
-        where, order = _filter(filters), parse_sorters(sorters) if sorters else BY_ID
-        return self._each(lambda snapshot: snapshot.rows(where, order), lambda row: self._document(row, extension=extension))
+        where, order = parsed(filters), parse_sorters(sorters) if sorters else BY_ID
+        return self._each(
+            lambda snapshot: snapshot.rows(where, order), lambda snapshot, row: questions.shown(snapshot, row, extension=extension)
+        )
 
     def changes_since(self, revision: int, filters: str | None = None, *, extension: bool = False) -> AsyncGenerator[Change, None]:
         """Each task that changed after ``revision``, once, as it is now: by revision and id, deleted ones among them.
@@ -215,34 +190,33 @@ class TaskQuery:
         With filters, those that match now, and all deleted ones. A commit's tasks share a revision: go on from one only when
         its last change was seen, which is sure at the end of the iteration.
         """
-        where = _filter(filters)
+        where = parsed(filters)
 
-        def shown(row: Row) -> Change:
-            return Change(row.id, row.revision, None if row.state.deleted else self._document(row, extension=extension))
+        def shown(snapshot: Snapshot, row: Row) -> Change:
+            return Change(row.id, row.revision, None if row.state.deleted else questions.shown(snapshot, row, extension=extension))
 
         return self._each(lambda snapshot: snapshot.changed(revision, where), shown)
 
     async def revision(self) -> int:
         """The revision of the newest commit; 0 before the first."""
-        return await self._read(lambda snapshot: snapshot.revision())
+        return await self.ask(lambda snapshot: snapshot.revision())
 
     async def why(self, id: str) -> dict[str, view.Reason] | None:
         """For each field the event that set it, or its rule; of a deleted task that it is deleted; None if the store never had the task."""
-        row = await self._read(lambda snapshot: snapshot.task(id))
-        return None if row is None else view.why(id, row.state, self._store.limits)
+        return await self.ask(questions.why(id))
 
     async def status(self, now: datetime | None = None) -> StatusReport:
         """Positions, lags, counters and size. A lag is unknown where no worker has reported the end in the minute before ``now``."""
         now = now or datetime.now(UTC)  # noqa: TID251 - how old a report is depends on when it is asked; no status does
-        return report(await self._read(lambda snapshot: snapshot.facts()), now)
+        return report(await self.ask(lambda snapshot: snapshot.facts()), now)
 
     async def parked(self, *, after: int = 0, limit: int = 100, reason: str | None = None) -> Sequence[ParkedRecord]:
         """Refused records with a number above ``after``, ascending."""
-        return await self._read(lambda snapshot: snapshot.parked(after=after, limit=limit, reason=reason))
+        return await self.ask(lambda snapshot: snapshot.parked(after=after, limit=limit, reason=reason))
 
     async def parked_record(self, number: int) -> ParkedRecord | None:
         """One refused record."""
-        return await self._read(lambda snapshot: snapshot.parked_record(number))
+        return await self.ask(lambda snapshot: snapshot.parked_record(number))
 
 
 def open_query(url: str) -> TaskQuery:
@@ -262,7 +236,3 @@ def open_query(url: str) -> TaskQuery:
         return SqlReader(path)
 
     return TaskQuery(opened)
-
-
-def _filter(text: str | None) -> Node | None:
-    return None if text is None else parse(text)

@@ -8,22 +8,43 @@ from typing import Protocol
 
 import msgspec
 
-from tracker.fold.state import TaskState
+from tracker.fold.state import TaskState, from_bytes
+from tracker.fold.view import columns
 from tracker.model.limits import Limits
+from tracker.model.rows import Columns
 from tracker.query.fields import Field
 from tracker.query.filters import Node
 from tracker.query.pages import Key, Order
 from tracker.stores.base import Jump, ParkedRecord, PartitionStatus
 
 
-class Row(msgspec.Struct):
-    """One task as a snapshot has it."""
+class Row:
+    """One task as a snapshot has it. Its state, and the columns that follow from it, are read out when they are first asked for."""
 
-    id: str
-    revision: int
-    state: TaskState
-    key: Key = ()
-    """The values of the fields that the listing is sorted by."""
+    __slots__ = ("_columns", "_state", "id", "key", "registers", "revision")
+
+    def __init__(self, id: str, revision: int, registers: bytes, key: Key = (), columns: Columns | None = None) -> None:
+        self.id = id
+        self.revision = revision
+        self.registers = registers
+        self.key = key
+        """The values of the fields that the listing is sorted by."""
+        self._state: TaskState | None = None
+        self._columns = columns
+
+    @property
+    def state(self) -> TaskState:
+        """Raises `StoreError` where the stored bytes are damaged."""
+        if self._state is None:
+            self._state = from_bytes(self.registers)
+        return self._state
+
+    @property
+    def columns(self) -> Columns | None:
+        """The scalar fields; None if the task is deleted."""
+        if self._columns is None:
+            self._columns = columns(self.id, self.state)
+        return self._columns
 
 
 class Facts(msgspec.Struct):
@@ -41,6 +62,8 @@ class Facts(msgspec.Struct):
 class Snapshot(Protocol):
     """The store as it was at one moment. Tasks that are deleted are not there, except in ``task`` and ``changed``."""
 
+    limits: Limits
+
     def task(self, id: str) -> Row | None: ...
 
     def rows(self, where: Node | None, order: Order, *, after: Key | None = None, limit: int | None = None) -> Iterator[Row]:
@@ -56,6 +79,8 @@ class Snapshot(Protocol):
         ...
 
     def revision(self) -> int: ...
+
+    def partitions(self) -> Sequence[PartitionStatus]: ...
 
     def facts(self) -> Facts: ...
 

@@ -9,7 +9,6 @@ from functools import cmp_to_key
 from itertools import islice
 from typing import Any
 
-from tracker.fold.state import from_bytes
 from tracker.model.rows import Columns
 from tracker.query.base import Facts, Row
 from tracker.query.fields import Field
@@ -29,6 +28,8 @@ class MemorySnapshot:
         self.parked = store.parked
         self.parked_record = store.parked_record
         self.revision = store.revision
+        self.partitions = store.partitions
+        self.limits = store.limits
 
     def _living(self, where: Node | None) -> Iterator[tuple[Write, Columns, int]]:
         matches: Predicate = (lambda _id, _row: True) if where is None else compile_predicate(where)
@@ -85,7 +86,7 @@ class MemorySnapshot:
 
 
 def _row(write: Write, revision: int, key: Key = ()) -> Row:
-    return Row(write.task_id, revision, from_bytes(write.registers), key)
+    return Row(write.task_id, revision, write.registers, key, write.columns)
 
 
 def _later(order: Order) -> Callable[[Key], Any]:
