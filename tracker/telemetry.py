@@ -3,6 +3,9 @@
 Library code logs through ``logging``; only the command line calls `configure`. As text a line reads
 ``10:42:07 INFO the sentence``; as JSON it is ``{"time","level","logger","event","message", ...fields}``.
 Passwords never reach a log: settings that hold one keep it out of ``repr``, and what looks like one in a URL is masked here.
+
+Where OpenTelemetry's API is installed, a batch and a request are spans as well (`trace_batch`, `request_span`); whoever wants them
+kept sets up its SDK. Where it is not, both do nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +14,11 @@ import json
 import logging
 import re
 import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 LOGGER = "tracker"
@@ -111,3 +118,42 @@ def configure(level: str = "info", format_: str = "text") -> logging.Handler:
     log.setLevel(level.upper())
     log.propagate = False
     return handler
+
+
+@cache
+def _tracer() -> Any:
+    """OpenTelemetry's tracer; None where its API is not installed."""
+    try:
+        from opentelemetry import trace
+    except ImportError:
+        return None
+    return trace.get_tracer(LOGGER)
+
+
+def trace_batch(records: int, seconds: float, stations: Mapping[str, float]) -> None:
+    """One span for a batch that has just been committed: ``seconds`` long until now, with the seconds spent at each station."""
+    tracer = _tracer()
+    if tracer is None:
+        return
+    ended_ns = time.time_ns()
+    attributes = {"tracker.records": records} | {f"tracker.{name}_seconds": spent for name, spent in stations.items()}
+    tracer.start_span("tracker.batch", start_time=ended_ns - int(seconds * 1e9), attributes=attributes).end(ended_ns)
+
+
+@contextmanager
+def request_span(method: str) -> Iterator[Callable[[str, int], None]]:
+    """One span around the answer to an HTTP request; call what it gives with the route and the status once they are known."""
+    tracer = _tracer()
+    if tracer is None:
+        yield lambda _route, _status: None
+        return
+    from opentelemetry.trace import SpanKind
+
+    with tracer.start_as_current_span(f"HTTP {method}", kind=SpanKind.SERVER, attributes={"http.request.method": method}) as span:
+
+        def answered(route: str, status: int) -> None:
+            span.update_name(f"{method} {route}")
+            span.set_attribute("http.route", route)
+            span.set_attribute("http.response.status_code", status)
+
+        yield answered

@@ -19,9 +19,10 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from tracker import telemetry
 from tracker.errors import LostOffset, PositionConflict, SourceChanged, SourceUnavailable, StoreUnavailable, TooManyParked
 from tracker.model.records import Batch, Position, TopicPartition
-from tracker.projector.projection import Abandoned, Projection, no_seam
+from tracker.projector.projection import Abandoned, Projection, Station, no_seam
 from tracker.sources.base import OnRevoked, Source
 from tracker.stores.base import Counters, StatusStore
 
@@ -68,12 +69,22 @@ class Totals(msgspec.Struct):
 
 
 class Progress(msgspec.Struct):
-    """Told after each commit."""
+    """Told after each batch that was committed."""
 
     counters: Counters
     """Of this run so far."""
     seconds: float
     positions: Mapping[TopicPartition, Position]
+    batch: BatchTimes
+
+
+class BatchTimes(msgspec.Struct, frozen=True):
+    """One batch's way through the worker."""
+
+    records: int
+    seconds: float
+    """From the first record decoded until the source was told."""
+    stations: Station
 
 
 class Projector:
@@ -256,12 +267,15 @@ class Projector:
             self._running = asyncio.create_task(self._process(batch))
 
     async def _process(self, batch: Batch) -> None:
+        started, before = perf_counter(), msgspec.structs.replace(self.projection.seconds)
         counted = await self._in_worker(lambda: self.projection.process(batch))
         self._seam("before the log is told")
         await self._source.committed(batch.positions.values())
+        times = BatchTimes(counted.read, perf_counter() - started, self.projection.seconds.since(before))
+        telemetry.trace_batch(times.records, times.seconds, msgspec.structs.asdict(times.stations))
         if self._on_progress is not None:
             counters = msgspec.structs.replace(self.projection.counted)
-            self._on_progress(Progress(counters, perf_counter() - self._started, self.projection.positions))
+            self._on_progress(Progress(counters, perf_counter() - self._started, self.projection.positions, times))
         log.debug(
             "committed %d records: %s",
             counted.read,

@@ -72,6 +72,10 @@ class Station(msgspec.Struct):
     dump: float = 0.0
     commit: float = 0.0
 
+    def since(self, before: Station) -> Station:
+        """What was spent after ``before``."""
+        return Station(*(now - then for now, then in zip(msgspec.structs.astuple(self), msgspec.structs.astuple(before), strict=True)))
+
 
 class Step(msgspec.Struct):
     """What one partition has gone since the last commit."""
