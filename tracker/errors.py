@@ -4,6 +4,7 @@
 
     TrackerError                      exit code 1 unless said otherwise; the message is one clear sentence
     ├── UsageError                    2: an option, URL, filter or argument is wrong
+    │   └── FilterError               2: a filter can't be understood; it says where
     ├── NotFound                      1: a file, store, task or parked record is not there
     ├── SourceError                   1: a log can't be read
     │   ├── SourceUnavailable         (retriable) the broker is away; the projector goes on when it is back
@@ -42,6 +43,14 @@ class UsageError(TrackerError):
     """Wrong usage: an option, URL, filter or argument that can't be understood."""
 
     exit_code = 2
+
+
+class FilterError(UsageError):
+    """A filter that can't be understood. ``position`` is where, from 1; one more than the text is long where it ends too early."""
+
+    def __init__(self, message: str, position: int) -> None:
+        self.position = position
+        super().__init__(message)
 
 
 class NotFound(TrackerError):

@@ -37,6 +37,11 @@ def clause(node: Node, *, negated: bool = False) -> Clause:
     return or_(column.is_(None), not_(positive)) if node.field.nullable else not_(positive)
 
 
+def split(node: Node) -> tuple[Node | None, Node | None]:
+    """What `clause` can say, and what is left to be decided on decoded rows: joined by ``and`` they mean the node."""
+    return node, None
+
+
 def _one_of(node: In) -> Clause:
     if node.field.kind is Kind.TIME:
         return or_(*(_compare(node.field, "eq", value) for value in node.values))

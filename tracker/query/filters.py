@@ -13,12 +13,13 @@ Source: SailPoint's Standard Collection Parameters, "Filtering Results".
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import msgspec
 
-from tracker.errors import UsageError
+from tracker.errors import FilterError
 from tracker.model.times import to_utc
 from tracker.query.fields import FIELDS, Field, Kind, suggestion
 
@@ -123,14 +124,14 @@ class Or(msgspec.Struct, frozen=True, tag=True):
 Node: TypeAlias = Compare | In | IsNull | Not | And | Or
 
 
-def parse(text: str) -> Node:
-    """The tree of a filter. UsageError: where it stands (position from 1), what was expected, what was found."""
+def parse(text: str, *, now: datetime | None = None, compatible: bool = False) -> Node:  # noqa: ARG001 - soon
+    """The tree of a filter. FilterError: where it stands (position from 1), what was expected, what was found."""
     from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedToken
 
     if len(text) > MAX_LENGTH:
-        raise UsageError(f"a filter has at most {MAX_LENGTH:,} characters, not {len(text):,}")
+        raise FilterError(f"a filter has at most {MAX_LENGTH:,} characters, not {len(text):,}", MAX_LENGTH + 1)
     if not text.strip():
-        raise UsageError('the filter is empty; expected one such as state eq "RUNNING"')
+        raise FilterError('the filter is empty; expected one such as state eq "RUNNING"', 1)
     try:
         tree: Any = _parser().parse(text)
     except UnexpectedToken as error:
@@ -150,7 +151,7 @@ def parse(text: str) -> Node:
         raise _wrong(len(text) + 1, "it ends too early") from None
     node: Node = tree
     if depth(node) > MAX_DEPTH:
-        raise UsageError(f"a filter is at most {MAX_DEPTH} levels deep, not {depth(node)}")
+        raise FilterError(f"a filter is at most {MAX_DEPTH} levels deep, not {depth(node)}", 1)
     return node
 
 
@@ -299,5 +300,5 @@ def _quoted(text: str) -> str:
     return shown if shown[:1] == '"' else f'"{shown}"'
 
 
-def _wrong(position: int, what: str) -> UsageError:
-    return UsageError(f"filter, position {position}: {what}")
+def _wrong(position: int, what: str) -> FilterError:
+    return FilterError(f"filter, position {position}: {what}", position)

@@ -9,7 +9,6 @@ from functools import cmp_to_key
 from itertools import islice
 from typing import Any
 
-from tracker.model.rows import Columns
 from tracker.query.base import Facts, Row
 from tracker.query.fields import Field
 from tracker.query.filters import Node
@@ -31,11 +30,11 @@ class MemorySnapshot:
         self.partitions = store.partitions
         self.limits = store.limits
 
-    def _living(self, where: Node | None) -> Iterator[tuple[Write, Columns, int]]:
-        matches: Predicate = (lambda _id, _row: True) if where is None else compile_predicate(where)
+    def _living(self, where: Node | None) -> Iterator[Row]:
+        matches: Predicate = (lambda _row: True) if where is None else compile_predicate(where)
         for write, revision in self._tasks.values():
-            if write.columns is not None and matches(write.task_id, write.columns):
-                yield write, write.columns, revision
+            if write.columns is not None and matches(row := _row(write, revision)):
+                yield row
 
     def task(self, id: str) -> Row | None:
         """The task, deleted or not."""
@@ -45,14 +44,15 @@ class MemorySnapshot:
     def rows(self, where: Node | None, order: Order, *, after: Key | None = None, limit: int | None = None) -> Iterator[Row]:
         """Matching tasks in the order."""
         reads = [reader(sort.field) for sort in order]
-        found = [(tuple(read(write.task_id, row) for read in reads), write, revision) for write, row, revision in self._living(where)]
+        found = list(self._living(where))
+        for row in found:
+            row.key = tuple(read(row) for read in reads)
         later = _later(order)
-        found.sort(key=lambda each: later(each[0]))
-        wanted: Iterable[tuple[Key, Write, int]] = found
+        found.sort(key=lambda row: later(row.key))
+        wanted: Iterable[Row] = found
         if after is not None:
-            wanted = (each for each in found if later(after) < later(each[0]))
-        for key, write, revision in islice(wanted, limit):
-            yield _row(write, revision, key)
+            wanted = (row for row in found if later(after) < later(row.key))
+        yield from islice(wanted, limit)
 
     def count(self, where: Node | None) -> int:
         """How many tasks match."""
@@ -61,16 +61,17 @@ class MemorySnapshot:
     def counts(self, where: Node | None, by: Field) -> dict[str | int | None, int]:
         """How many matching tasks have each value."""
         read = reader(by)
-        return dict(Counter(read(write.task_id, row) for write, row, _ in self._living(where)))
+        return dict(Counter(map(read, self._living(where))))
 
     def changed(self, revision: int, where: Node | None) -> Iterator[Row]:
         """Tasks of later revisions, by revision and id."""
-        matches: Predicate = (lambda _id, _row: True) if where is None else compile_predicate(where)
+        matches: Predicate = (lambda _row: True) if where is None else compile_predicate(where)
         changed = sorted((at, id) for id, (_, at) in self._tasks.items() if at > revision)
         for at, id in changed:
             write, _ = self._tasks[id]
-            if write.columns is None or matches(id, write.columns):
-                yield _row(write, at)
+            row = _row(write, at)
+            if write.columns is None or matches(row):
+                yield row
 
     def facts(self) -> Facts:
         """What the store says of itself."""
@@ -85,8 +86,8 @@ class MemorySnapshot:
         )
 
 
-def _row(write: Write, revision: int, key: Key = ()) -> Row:
-    return Row(write.task_id, revision, write.registers, key, write.columns)
+def _row(write: Write, revision: int) -> Row:
+    return Row(write.task_id, revision, write.registers, columns=write.columns)
 
 
 def _later(order: Order) -> Callable[[Key], Any]:

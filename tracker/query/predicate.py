@@ -1,16 +1,17 @@
-"""Filters: a tree -> a Python function of a task's id and columns, which means what `tracker.query.sql` makes the database mean."""
+"""Filters: a tree -> a Python function of a row, which means what `tracker.query.sql` makes the database mean."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from tracker.model.rows import Columns
+from tracker.query.base import Row
 from tracker.query.fields import Field, Kind
 from tracker.query.filters import And, Compare, In, IsNull, Moment, Node, Not, Value
 
-Predicate: TypeAlias = Callable[[str, Columns], bool]
+Predicate: TypeAlias = Callable[[Row], bool]
 
 _TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq,
@@ -27,36 +28,36 @@ def compile_predicate(node: Node) -> Predicate:
     """Whether a task that is not deleted matches."""
     if isinstance(node, Not):
         inner = compile_predicate(node.node)
-        return lambda id, row: not inner(id, row)
+        return lambda row: not inner(row)
     if isinstance(node, Compare):
         return _compare(node)
     if isinstance(node, In):
         return _any([_test(node.field, "eq", value) for value in node.values])
     if isinstance(node, IsNull):
         read = reader(node.field)
-        return lambda id, row: read(id, row) is None
+        return lambda row: read(row) is None
     parts = [compile_predicate(each) for each in node.nodes]
     if isinstance(node, And):
-        return lambda id, row: all(part(id, row) for part in parts)
+        return lambda row: all(part(row) for part in parts)
     return _any(parts)
 
 
-def reader(field: Field) -> Callable[[str, Columns], Any]:
+def reader(field: Field) -> Callable[[Row], Any]:
     """A function that gives the field's value."""
     if field.column == "id":
-        return lambda id, _row: id
+        return lambda row: row.id
     at = Columns._fields.index(field.column)
-    return lambda _id, row: row[at]
+    return lambda row: cast("Columns", row.columns)[at]
 
 
 def _any(parts: list[Predicate]) -> Predicate:
-    return lambda id, row: any(part(id, row) for part in parts)
+    return lambda row: any(part(row) for part in parts)
 
 
 def _compare(node: Compare) -> Predicate:
     if node.op == "ne":
         equal = _test(node.field, "eq", node.value)
-        return lambda id, row: not equal(id, row)
+        return lambda row: not equal(row)
     return _test(node.field, node.op, node.value)
 
 
@@ -67,14 +68,14 @@ def _test(field: Field, op: str, value: Value) -> Predicate:
     test = _TESTS[op]
     if field.kind in (Kind.TEXT, Kind.WORD):
         folded = str(value).casefold()
-        return lambda id, row: (held := read(id, row)) is not None and test(held.casefold(), folded)
-    return lambda id, row: (held := read(id, row)) is not None and test(held, value)
+        return lambda row: (held := read(row)) is not None and test(held.casefold(), folded)
+    return lambda row: (held := read(row)) is not None and test(held, value)
 
 
-def _time_test(read: Callable[[str, Columns], Any], op: str, moment: Moment) -> Predicate:
+def _time_test(read: Callable[[Row], Any], op: str, moment: Moment) -> Predicate:
     low, beyond = moment.prefix, moment.beyond
     if op == "eq":
-        return lambda id, row: (held := read(id, row)) is not None and low <= held < beyond
+        return lambda row: (held := read(row)) is not None and low <= held < beyond
     # After the moment means after its last microsecond; up to it includes that.
     test, bound = {"gt": (operator.ge, beyond), "ge": (operator.ge, low), "lt": (operator.lt, low), "le": (operator.lt, beyond)}[op]
-    return lambda id, row: (held := read(id, row)) is not None and test(held, bound)
+    return lambda row: (held := read(row)) is not None and test(held, bound)
