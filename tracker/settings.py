@@ -104,6 +104,7 @@ class Settings:
     store: str = "sqlite:///status.db"
     kafka_config: str | None = None
     instance: str | None = None
+    listen: str = "127.0.0.1:8080"
     on_lost_offset: str = "stop"
     max_batch_records: int = 10_000
     max_batch_age: float = 0.1
@@ -147,6 +148,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "store": _text,
     "kafka_config": _text,
     "instance": _text,
+    "listen": _text,
     "on_lost_offset": one_of(LOST_OFFSET_POLICIES),
     "max_batch_records": count,
     "max_batch_age": duration_s,

@@ -55,7 +55,23 @@ RUN_STOPPED = LogEvent("run.stopped", logging.INFO, "stopped after {read} record
 SIMULATION_STARTED = LogEvent(
     "simulation.started", logging.INFO, "{path} was missing: {events} simulated events written, and about {rate:g} more come every second"
 )
-EVENTS = (RUN_STARTED, RUN_PROGRESS, RUN_STOPPING, RUN_STOPPED, SIMULATION_STARTED)
+WEB_STARTED = LogEvent("web.started", logging.INFO, "answering at {url}, {login}")
+WEB_STOPPING = LogEvent("web.stopping", logging.INFO, "{signal}: stopping; answers under way are finished")
+WEB_REQUEST = LogEvent("web.request", logging.DEBUG, "{method} {path} {status} in {seconds:.3f} s for {client}")
+WEB_REFUSED = LogEvent("web.refused", logging.INFO, "{method} {path} refused with {status} to {client}")
+WEB_FAILED = LogEvent("web.failed", logging.ERROR, "a request failed, trackingId {tracking_id}: {error}")
+EVENTS = (
+    RUN_STARTED,
+    RUN_PROGRESS,
+    RUN_STOPPING,
+    RUN_STOPPED,
+    SIMULATION_STARTED,
+    WEB_STARTED,
+    WEB_STOPPING,
+    WEB_REQUEST,
+    WEB_REFUSED,
+    WEB_FAILED,
+)
 """All events that have a name, for the reference."""
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tracker.cli import emitting, exporting, health, parking, reading, replaying, running, simulating, watching
+from tracker.cli import emitting, exporting, health, parking, reading, replaying, running, serving, simulating, watching
 
 app = typer.Typer(
     name="tracker",
@@ -34,6 +34,7 @@ def _root(
 
 
 app.command("run")(running.run)
+app.command("serve")(serving.serve)
 app.command("replay")(replaying.replay)
 app.command("list")(reading.list_)
 app.command("get")(reading.get)

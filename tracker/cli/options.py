@@ -87,6 +87,8 @@ MaxFuture = Annotated[
         show_default=False,
     ),
 ]
+LogLevel = Annotated[str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.", show_default=False)]
+LogFormat = Annotated[str | None, typer.Option("--log-format", metavar="FORMAT", help="text or json.", show_default=False)]
 
 
 def limits_of(settings: Settings) -> Limits | None:

@@ -44,10 +44,8 @@ def run(
     max_parked_ratio: options.MaxParkedRatio = None,
     max_record_bytes: options.MaxRecordBytes = None,
     max_future: options.MaxFuture = None,
-    log_level: Annotated[
-        str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.", show_default=False)
-    ] = None,
-    log_format: Annotated[str | None, typer.Option("--log-format", metavar="FORMAT", help="text or json.", show_default=False)] = None,
+    log_level: options.LogLevel = None,
+    log_format: options.LogFormat = None,
 ) -> None:
     """Follow a log into a store, live. Stop with Ctrl-C: the next run goes on where this one stopped."""
     settings = Settings.load().with_flags(

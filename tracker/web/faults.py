@@ -1,0 +1,135 @@
+"""Errors as answers: SailPoint's ErrorResponseDto, but for 401 and 429, which have bodies of their own.
+
+``{"detailCode","trackingId","messages":[{"locale","localeOrigin","text"}],"causes":[]}``. What was sent can be found in the log by its
+trackingId where the fault is ours; of such a fault nothing else is told.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette._utils import get_route_path
+from starlette.exceptions import HTTPException
+
+from tracker.errors import NotFound, StoreUnavailable, TrackerError, UsageError
+from tracker.telemetry import WEB_FAILED, say
+from tracker.web.problems import RETRY_AFTER_S, Problem, of_error
+
+log = logging.getLogger("tracker.web")
+JSON = "application/json"
+_CODES = {400: "400.1 Bad Request Content", 404: "404 Not found", 500: "500.0 Internal Fault"}
+"""As the specification spells them; others are the number and its name in HTTP."""
+
+
+class ErrorMessage(BaseModel):
+    """One sentence of an error."""
+
+    locale: str = "en-US"
+    localeOrigin: str = "DEFAULT"  # noqa: N815 - the wire's name
+    text: str
+
+
+class ErrorResponse(BaseModel):
+    """SailPoint's ErrorResponseDto."""
+
+    detailCode: str = Field(examples=["400.1 Bad Request Content"])  # noqa: N815
+    trackingId: str = Field(pattern="^[0-9a-f]{32}$")  # noqa: N815
+    messages: list[ErrorMessage]
+    causes: list[ErrorMessage]
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {"default": {"model": ErrorResponse, "description": "What is wrong, in one sentence"}}
+"""For a router: every answer that is not said otherwise, which keeps FastAPI's own 422 out of the document."""
+
+
+class Fault(Exception):
+    """An answer that is not the one asked for: raise it anywhere in a route of the compatible API."""
+
+    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+        self.headers = dict(headers or {})
+        self.tracking_id = uuid4().hex
+
+    def response(self) -> Response:
+        """The whole answer."""
+        body: dict[str, Any]
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            body = {"error": self.text}
+        elif self.status == HTTPStatus.TOO_MANY_REQUESTS:
+            body = {"message": " Rate Limit Exceeded "}
+        else:
+            code = _CODES.get(self.status) or f"{self.status} {HTTPStatus(self.status).phrase}"
+            message = {"locale": "en-US", "localeOrigin": "DEFAULT", "text": self.text}
+            body = {"detailCode": code, "trackingId": self.tracking_id, "messages": [message], "causes": []}
+        return spelled(Response(orjson.dumps(body), self.status, media_type=JSON), self.headers)
+
+
+def spelled(response: Response, headers: Mapping[str, str]) -> Response:
+    """The response with headers spelled as they are given: the official client looks them up with case."""
+    response.raw_headers.extend((name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items())
+    return response
+
+
+def answer_of(path: str, error: Exception) -> Response:
+    """Any error as an answer, in the shape that the path has: problem details under /api, else SailPoint's.
+
+    A fault of ours is logged, with the trackingId that the client is given, and not told.
+    """
+    fault = _fault_of(error)
+    if path != "/api" and not path.startswith("/api/"):
+        return (fault if isinstance(fault, Fault) else Fault(fault.status, fault.detail, fault.headers)).response()
+    if isinstance(error, TrackerError) and isinstance(fault, Fault) and fault.status != 500:
+        fault = of_error(error)
+    elif isinstance(fault, Fault):
+        named = {"trackingId": fault.tracking_id} if fault.status == 500 else {}
+        fault = Problem(fault.status, fault.text, headers=fault.headers, **named)
+    return fault.response()
+
+
+def _fault_of(error: Exception) -> Fault | Problem:
+    match error:
+        case Fault() | Problem():
+            return error
+        case RequestValidationError():
+            return Fault(400, _first(error))
+        case HTTPException():
+            return Fault(error.status_code, str(error.detail), error.headers)
+        case UsageError():
+            return Fault(400, str(error))
+        case NotFound():
+            return Fault(404, str(error))
+        case StoreUnavailable():
+            return Fault(503, "the store is away for a moment: ask again", {"Retry-After": str(RETRY_AFTER_S)})
+    fault = Fault(500, "An internal fault occurred: the log has it under the trackingId.")
+    say(WEB_FAILED, tracking_id=fault.tracking_id, error=f"{type(error).__name__}: {error}")
+    if not isinstance(error, TrackerError):  # its sentence says it all; anything else is a bug
+        log.error("request %s", fault.tracking_id, exc_info=error)
+    return fault
+
+
+def _first(error: RequestValidationError) -> str:
+    first = error.errors()[0]
+    where = " ".join(str(part) for part in first["loc"][1:]) or "the body"
+    got = first.get("input")
+    shown = f", not {got[:80]!r}" if isinstance(got, str) else ""
+    return f"{where}: {first['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def install(app: FastAPI) -> None:
+    """Every error that a route raises is answered here."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        return answer_of(get_route_path(request.scope), error)
+
+    for kind in (Fault, Problem, RequestValidationError, HTTPException, TrackerError):
+        app.add_exception_handler(kind, answer)
