@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -64,6 +65,11 @@ class Snapshot(Protocol):
 
     limits: Limits
 
+    @property
+    def store(self) -> str:
+        """The store's own name: its revisions mean nothing in another."""
+        ...
+
     def task(self, id: str) -> Row | None: ...
 
     def rows(self, where: Node | None, order: Order, *, after: Key | None = None, limit: int | None = None) -> Iterator[Row]:
@@ -95,5 +101,23 @@ class Reader(Protocol):
     limits: Limits
 
     def snapshot(self) -> AbstractContextManager[Snapshot]: ...
+
+    def commits(self) -> CommitWait:
+        """What waits for commits, for one thread. Raises `StoreError`."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class CommitWait(Protocol):
+    """Waits for commits of whoever, in one thread."""
+
+    def wait(self, stop: threading.Event) -> bool:
+        """True after a commit (the first time at once, then never later than 50 ms after it), False once ``stop`` is set."""
+        ...
+
+    def wake(self) -> None:
+        """From another thread: look at ``stop`` now."""
+        ...
 
     def close(self) -> None: ...
