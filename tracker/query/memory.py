@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -23,10 +24,10 @@ class MemorySnapshot:
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
-        self._tasks = dict(store.tasks)
+        self._tasks, self._revision = store.moment()
+        self.store = store.name
         self.parked = store.parked
         self.parked_record = store.parked_record
-        self.revision = store.revision
         self.partitions = store.partitions
         self.limits = store.limits
 
@@ -35,6 +36,10 @@ class MemorySnapshot:
         for write, revision in self._tasks.values():
             if write.columns is not None and matches(row := _row(write, revision)):
                 yield row
+
+    def revision(self) -> int:
+        """Of the moment of the tasks: what came later is not there."""
+        return self._revision
 
     def task(self, id: str) -> Row | None:
         """The task, deleted or not."""
@@ -82,7 +87,7 @@ class MemorySnapshot:
             parked_by_reason=dict(sorted(reasons.items())),
             tasks=self.count(None),
             store_bytes=None,
-            revision=self._store.revision(),
+            revision=self._revision,
         )
 
 
@@ -116,6 +121,33 @@ class MemoryReader:
     def snapshot(self) -> Iterator[MemorySnapshot]:
         """The tasks as they are now."""
         yield MemorySnapshot(self._store)
+
+    def commits(self) -> MemoryCommits:
+        """What waits for commits."""
+        return MemoryCommits(self._store)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class MemoryCommits:
+    """See `tracker.query.base.CommitWait`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._seen = -1
+
+    def wait(self, stop: threading.Event) -> bool:
+        """Until there was a commit (at once the first time), or ``stop``."""
+        with self._store.committed:
+            self._store.committed.wait_for(lambda: stop.is_set() or self._store.revision() != self._seen)
+            self._seen = self._store.revision()
+        return not stop.is_set()
+
+    def wake(self) -> None:
+        """Look at ``stop``."""
+        with self._store.committed:
+            self._store.committed.notify_all()
 
     def close(self) -> None:
         """Nothing to close."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sqlalchemy.dialects import sqlite
 from tracker.model.limits import Limits
 from tracker.query.base import Facts, Row
 from tracker.query.clauses import after_clause, clause, ordering
+from tracker.query.data_version import DataVersion
 from tracker.query.fields import Field
 from tracker.query.filters import Node
 from tracker.query.pages import Key, Order
@@ -63,6 +65,13 @@ class SqlSnapshot:
             while rows := cursor.fetchmany(_FETCH_ROWS):
                 for id, revision, registers, *key in rows:
                     yield Row(id, revision, registers, tuple(key))
+
+    @cached_property
+    def store(self) -> str:
+        """The store's own name."""
+        with translated(self._path):
+            (name,) = self._connection.execute("SELECT value FROM meta WHERE name='store'").fetchone()
+        return str(name)
 
     def task(self, id: str) -> Row | None:
         """The task, deleted or not."""
@@ -160,6 +169,11 @@ class SqlReader:
             connection.close()
         else:
             self._idle.append(connection)
+
+    def commits(self) -> DataVersion:
+        """What waits for commits, with a connection of its own."""
+        connection, _ = self._connect()
+        return DataVersion(connection, self._path)
 
     def close(self) -> None:
         """Close what is idle; a snapshot that is still read closes on its own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ class MemoryStore:
     def __init__(self, *, limits: Limits | None = None) -> None:
         self.limits = limits or DEFAULT_LIMITS
         self.hurry = threading.Event()
+        self.name = secrets.token_hex(8)
         self.tasks: dict[str, tuple[Write, int]] = {}
         """Each task's last write, with the revision of its commit."""
         self._partitions: dict[TopicPartition, PartitionStatus] = {}
@@ -31,6 +33,8 @@ class MemoryStore:
         self._revision = 0
         self._lock = threading.Lock()
         """Held while something is written: several projectors may share the store, each with a worker thread."""
+        self.committed = threading.Condition(self._lock)
+        """Notified after each commit."""
 
     def __enter__(self) -> Self:
         return self
@@ -65,7 +69,9 @@ class MemoryStore:
         """Check everything, then write everything: nothing in between can fail."""
         with self._lock:
             self._check(commit)
-            return self._write(commit)
+            revision = self._write(commit)
+            self.committed.notify_all()
+            return revision
 
     def _check(self, commit: Commit) -> None:
         for advance in commit.advances:
@@ -156,6 +162,11 @@ class MemoryStore:
     def revision(self) -> int:
         """The revision of the newest commit; 0 before the first."""
         return self._revision
+
+    def moment(self) -> tuple[dict[str, tuple[Write, int]], int]:
+        """All tasks and the revision, of one moment."""
+        with self._lock:
+            return dict(self.tasks), self._revision
 
 
 def _now() -> str:
