@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tracker.errors import UsageError
+from tracker.cli import completing
+from tracker.errors import FilterError, UsageError
 from tracker.settings import LOST_OFFSET_POLICIES, Settings, did_you_mean
 
 if TYPE_CHECKING:
     from tracker.model.limits import Limits
+    from tracker.query.filters import Node
 
 SOURCE_HELP = "The log: kafka://host:9092/topic, a file, a pattern, or - for standard input. [TRACKER_SOURCE; default: events.jsonl]"
 STORE_HELP = "The store: sqlite:///status.db or memory://. [TRACKER_STORE; default: sqlite:///status.db]"
@@ -23,16 +26,28 @@ KafkaConfig = Annotated[
         "--kafka-config", metavar="FILE", help="A properties file with the Java client's names: security, timeouts.", show_default=False
     ),
 ]
+Task = Annotated[str, typer.Argument(metavar="TASK", help="The task's id.", autocompletion=completing.task)]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output; everything else goes to standard error.")]
 Filter = Annotated[
     str | None,
     typer.Option(
-        "--filter", "-f", metavar="TEXT", help='Which tasks, as in: state eq "RUNNING" and launcher eq "sweep"', show_default=False
+        "--filter",
+        "-f",
+        metavar="TEXT",
+        help='Which tasks, as in: state eq "RUNNING" and silence gt 10m',
+        show_default=False,
+        autocompletion=completing.filters,
     ),
 ]
 Sort = Annotated[
     str | None,
-    typer.Option("--sort", metavar="FIELDS", help="Fields to sort by, - before one for descending: -modified,id", show_default=False),
+    typer.Option(
+        "--sort",
+        metavar="FIELDS",
+        help="Fields to sort by, - before one for descending: -modified,id",
+        show_default=False,
+        autocompletion=completing.sorters,
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no log lines but warnings.")]
 Instance = Annotated[
@@ -101,6 +116,35 @@ def limits_of(settings: Settings) -> Limits | None:
         max_record_bytes=DEFAULT_LIMITS.max_record_bytes if settings.max_record_bytes is None else settings.max_record_bytes,
         max_future_s=DEFAULT_LIMITS.max_future_s if settings.max_future is None else settings.max_future,
     )
+
+
+CARET_CHARACTERS = 100
+"""Of a filter, so many are shown around the place that is wrong: a line of most terminals."""
+
+
+def where(text: str | None, now: datetime | None = None) -> Node | None:
+    """The tree of a filter; relative times and ages are those of ``now``, the clock's unless told.
+
+    FilterError: the sentence, and below it the text with a mark under the place.
+    """
+    if text is None:
+        return None
+    from tracker.query.filters import parse
+
+    try:
+        return parse(text, now=now or datetime.now(UTC))
+    except FilterError as error:
+        raise FilterError(f"{error}\n{_pointed(text, error.position)}", error.position) from None
+
+
+def _pointed(text: str, position: int) -> str:
+    from rich.cells import cell_len
+
+    from tracker.cli.output import visible
+
+    start = max(0, position - 1 - CARET_CHARACTERS // 2)
+    shown = visible(text[start : start + CARET_CHARACTERS])
+    return f"  {shown}\n  {' ' * cell_len(shown[: position - 1 - start])}^"
 
 
 def chosen(value: str, known: tuple[str, ...], what: str) -> str:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "json", "jsonl", "csv")
 DEFAULT_LIMIT = 50
-TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id.")]
 
 
 def list_(
@@ -84,7 +83,7 @@ async def _list(url: str, filter_: str | None, sorters: str, limit: int, format_
 
 
 def get(
-    task: TaskArgument,
+    task: options.Task,
     store: options.Store = None,
     as_json: options.AsJson = False,
     extension: Annotated[
@@ -168,7 +167,7 @@ async def _count(url: str, filter_: str | None, by: str | None) -> int | dict[st
         return await query.count(filter_) if by is None else await query.count(filter_, by=by)
 
 
-def why(task: TaskArgument, store: options.Store = None, as_json: options.AsJson = False) -> None:
+def why(task: options.Task, store: options.Store = None, as_json: options.AsJson = False) -> None:
     """Say for each field of a task which event set it, or by which rule it follows from several."""
     settings = Settings.load().with_flags(store=store)
     reasons = asyncio.run(_why(settings.store, task))

@@ -1,0 +1,100 @@
+"""What the shell offers where Tab is pressed: fields, operators and values of a filter, sorters, and the ids of tasks.
+
+Each function gets what stands there so far and gives whole words to put in its place. Completion never fails: where nothing can be
+known, nothing is offered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import typer
+
+from tracker.errors import TrackerError
+
+if TYPE_CHECKING:
+    from tracker.query.fields import Field
+
+MAX_IDS = 50
+"""Ids offered at once: a screen of them."""
+_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"?|[(),]|[^\s()",]+')
+
+
+def sorters(incomplete: str) -> list[str]:
+    """The fields of ``--sort``, with the sign that was typed."""
+    from tracker.query.fields import FIELDS
+
+    before, comma, last = incomplete.rpartition(",")
+    sign = "-" if last.startswith("-") else ""
+    named = {name.removeprefix("-") for name in before.split(",")}
+    return _whole(before + comma + sign, last.removeprefix("-"), (name for name in FIELDS if name not in named))
+
+
+def field(incomplete: str) -> list[str]:
+    """The fields that counts can be by."""
+    from tracker.query.fields import FIELDS
+
+    return _whole("", incomplete, FIELDS)
+
+
+def filters(incomplete: str) -> list[str]:
+    """What can stand next in a filter: a field, then its operators, then its words if it has such, then ``and`` or ``or``."""
+    from tracker.query.fields import FIELDS
+
+    found = list(_TOKEN.finditer(incomplete))
+    is_begun = bool(found) and found[-1].end() == len(incomplete) and found[-1][0] not in {"(", ")", ","}
+    start = found[-1].start() if is_begun else len(incomplete)
+    before, last = incomplete[:start], incomplete[start:]
+    tokens = [match[0] for match in (found[:-1] if is_begun else found)]
+    latest = tokens[-1] if tokens else "("
+    listed = "in" in tokens and tokens[-tokens[::-1].index("in") :][:1] == ["("] and ")" not in tokens[-tokens[::-1].index("in") :]
+    if listed:
+        named = FIELDS.get(tokens[-tokens[::-1].index("in") - 2])
+        return _whole(before, last, _quoted(named) if latest in {"(", ","} else [])
+    if latest in {"(", "and", "or", "not"}:
+        return _whole(before, last, (*FIELDS, "not", "pr"))
+    if latest == "pr":
+        return _whole(before, last, FIELDS)
+    if latest in FIELDS and tokens[-2:-1] != ["pr"]:
+        return _whole(before, last, (*FIELDS[latest].kind.operators, "isnull"))
+    if latest in {"eq", "ne", "in"} and len(tokens) > 1:
+        return _whole(before + ("(" if latest == "in" else ""), last, _quoted(FIELDS.get(tokens[-2])))
+    return _whole(before, last, ("and", "or"))
+
+
+def _quoted(field: Field | None) -> list[str]:
+    return [f'"{word}"' for word in field.words] if field is not None else []
+
+
+def task(context: typer.Context, incomplete: str) -> list[str]:
+    """The ids of tasks that begin so."""
+    try:
+        return asyncio.run(_ids(context.params.get("store"), incomplete))
+    except TrackerError:
+        return []
+
+
+async def _ids(store: str | None, incomplete: str) -> list[str]:
+    from tracker.query.api import open_query
+    from tracker.settings import Settings
+
+    text = incomplete.replace("\\", "\\\\").replace('"', '\\"')
+    async with open_query(Settings.load().with_flags(store=store).store) as query:
+        page = await query.documents_page(f'id sw "{text}"' if text else None, "id", MAX_IDS)
+    return [document["id"] for document in page.items]
+
+
+def words(*known: str) -> object:
+    """A completion that offers these words."""
+
+    def offered(incomplete: str) -> list[str]:
+        return _whole("", incomplete, known)
+
+    return offered
+
+
+def _whole(before: str, last: str, known: Iterable[str]) -> list[str]:
+    return [before + word for word in known if word.startswith(last)]
