@@ -16,6 +16,7 @@
     │   ├── StoreUnavailable          (retriable) locked, or its server is away
     │   ├── StoreFull                 1: no space left; nothing of the commit was written
     │   ├── StoreMismatch             3: newer schema, another fold version, other limits, or not a tracker store
+    │   ├── StoreChanged              3: a change token belongs to another store, or to a copy that was put back
     │   ├── PositionConflict          (retriable) another worker moved a position: the batch is dropped
     │   └── StateConflict             (retriable) another writer changed a row: reload, merge, commit again
     ├── EmitError                     1: an event could not be written
@@ -130,6 +131,12 @@ class StoreFull(StoreError):
 
 class StoreMismatch(StoreError):
     """The store was made by another version, with other limits, or is no tracker store."""
+
+    exit_code = 3
+
+
+class StoreChanged(StoreError):
+    """A change token means nothing in this store: whoever follows it must read everything again (``resync``)."""
 
     exit_code = 3
 
