@@ -8,20 +8,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, nullcontext
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-import msgspec
-
 from tracker.errors import UsageError
 from tracker.fold import view
 from tracker.query import questions
-from tracker.query.base import Reader, Row, Snapshot
+from tracker.query.base import Reader, Snapshot
+from tracker.query.commits import Commits
+from tracker.query.following import Change, changes, revision_in
+from tracker.query.freshness import freshness
 from tracker.query.pages import BY_ID, Page, parse_sorters
 from tracker.query.questions import Question, parsed
 from tracker.query.report import StatusReport, report
+from tracker.query.tokens import BEGINNING, Place, from_token, to_token
+from tracker.query.waiting import Ending, Impossible, Positions, Reached, TimedOut, standing, wanted
 from tracker.stores.base import ParkedRecord
 
 if TYPE_CHECKING:
@@ -31,17 +34,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 200
 """Documents that a stream makes at once in its thread: some milliseconds of work."""
+R = TypeVar("R")
 T = TypeVar("T")
-
-
-class Change(msgspec.Struct):
-    """A task that changed, as it is now."""
-
-    id: str
-    revision: int
-    """Go on from here: ``changes_since(revision)``."""
-    document: dict[str, Any] | None
-    """None: the task was deleted."""
 
 
 class TaskQuery:
@@ -50,6 +44,7 @@ class TaskQuery:
     def __init__(self, opened: Callable[[], Reader]) -> None:
         self._opened = opened
         self._reader: Reader | None = None
+        self._commits: Commits | None = None
 
     @classmethod
     def over(cls, store: MemoryStore) -> Self:
@@ -60,6 +55,7 @@ class TaskQuery:
 
     async def __aenter__(self) -> Self:
         self._reader = await asyncio.to_thread(self._opened)
+        self._commits = Commits(self._reader.commits)
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -70,7 +66,7 @@ class TaskQuery:
     @property
     def _store(self) -> Reader:
         if self._reader is None:
-            raise UsageError("the query is not open: use it as `async with open_query(url) as tasks`")
+            raise _not_open()
         return self._reader
 
     async def ask(self, question: Question[T]) -> T:
@@ -83,13 +79,13 @@ class TaskQuery:
 
         return await asyncio.to_thread(ask)
 
-    async def _each(self, question: Question[Iterator[Row]], shown: Callable[[Snapshot, Row], T]) -> AsyncGenerator[T, None]:
+    async def _each(self, question: Question[Iterator[R]], shown: Callable[[Snapshot, R], T]) -> AsyncGenerator[T, None]:
         """The rows of one snapshot, shown in chunks. One thread does it all, the closing too, whatever the consumer does meanwhile."""
         store, loop = self._store, asyncio.get_running_loop()
         thread = ThreadPoolExecutor(1, thread_name_prefix="tracker-query")
         opened: list[AbstractContextManager[Snapshot]] = []
         snapshot: Snapshot
-        rows: Iterator[Row] = iter(())
+        rows: Iterator[R] = iter(())
 
         def begin() -> None:
             nonlocal rows, snapshot
@@ -184,22 +180,71 @@ class TaskQuery:
             lambda snapshot: snapshot.rows(where, order), lambda snapshot, row: questions.shown(snapshot, row, extension=extension)
         )
 
-    def changes_since(self, revision: int, filters: str | None = None, *, extension: bool = False) -> AsyncGenerator[Change, None]:
-        """Each task that changed after ``revision``, once, as it is now: by revision and id, deleted ones among them.
+    async def changes(
+        self, since: str | None = None, filters: str | None = None, *, follow: bool = False, extension: bool = False
+    ) -> AsyncGenerator[Change, None]:
+        """Each task that changed after the token ``since`` (None: all there are), as it is now, at least once; deleted ones among them.
 
-        With filters, those that match now, and all deleted ones. A commit's tasks share a revision: go on from one only when
-        its last change was seen, which is sure at the end of the iteration.
+        Go on from any change's token; with ``follow`` new changes come as they are committed, without an end. With filters, tasks
+        that changed and do not match now are told as ``left``. Raises `StoreChanged` where the token is another store's. Filters with a
+        clock take the moment of the call. The changes of a moment are read from one snapshot, which is held until they are taken.
         """
         where = parsed(filters)
+        place = from_token(since or BEGINNING)
 
-        def shown(snapshot: Snapshot, row: Row) -> Change:
-            return Change(row.id, row.revision, None if row.state.deleted else questions.shown(snapshot, row, extension=extension))
+        def changed(snapshot: Snapshot) -> Iterator[Change]:
+            nonlocal place
+            told = revision_in(snapshot, place)
+            place = Place(snapshot.store, snapshot.revision())
+            return changes(snapshot, told, where, lambda row: questions.shown(snapshot, row, extension=extension))
 
-        return self._each(lambda snapshot: snapshot.changed(revision, where), shown)
+        async with self.commits() if follow else nullcontext() as committed:
+            while True:
+                if committed is not None:
+                    committed.clear()
+                async with aclosing(self._each(changed, lambda _, change: change)) as found:
+                    async for change in found:
+                        yield change
+                if committed is None:
+                    return
+                await committed.wait()
 
-    async def revision(self) -> int:
-        """The revision of the newest commit; 0 before the first."""
-        return await self.ask(lambda snapshot: snapshot.revision())
+    async def watch(self, filters: str | None = None, *, extension: bool = False) -> AsyncGenerator[Change, None]:
+        """What changes from now on, without an end; see `changes`."""
+        async with aclosing(self.changes(await self.token(), filters, follow=True, extension=extension)) as found:
+            async for change in found:
+                yield change
+
+    def commits(self) -> AbstractAsyncContextManager[asyncio.Event]:
+        """An event that is set after every commit: clear it, read, wait for it. All that wait share one thread."""
+        if self._commits is None:
+            raise _not_open()
+        return self._commits.listening()
+
+    async def token(self) -> str:
+        """Where the store's changes are now, for ``changes``."""
+        return await self.ask(lambda snapshot: to_token(snapshot.store, snapshot.revision()))
+
+    async def wait_for(self, positions: Positions, timeout_s: float = 5.0, *, now: datetime | None = None) -> Ending:
+        """Until the store has read everything before these positions (or those in an answer's vector): `Reached`, `TimedOut` or `Impossible`.
+
+        Impossible is what no waiting changes: the store reads other topics, or another log under that name. A partition that no worker
+        has begun with, and a store that is still empty, are waited for. ``now`` is the moment that lags are told at.
+        """
+        at = wanted(positions)
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        async with self.commits() as committed:
+            while True:
+                committed.clear()
+                fresh = await self.ask(freshness(now or _now()))
+                found = standing(at, fresh)
+                if not found or isinstance(found, Impossible):
+                    return found or Reached(fresh)
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        await committed.wait()
+                except TimeoutError:
+                    return TimedOut(found, fresh)
 
     async def why(self, id: str) -> dict[str, view.Reason] | None:
         """For each field the event that set it, or its rule; of a deleted task that it is deleted; None if the store never had the task."""
@@ -207,8 +252,7 @@ class TaskQuery:
 
     async def status(self, now: datetime | None = None) -> StatusReport:
         """Positions, lags, counters and size. A lag is unknown where no worker has reported the end in the minute before ``now``."""
-        now = now or datetime.now(UTC)  # noqa: TID251 - how old a report is depends on when it is asked; no status does
-        return report(await self.ask(lambda snapshot: snapshot.facts()), now)
+        return report(await self.ask(lambda snapshot: snapshot.facts()), now or _now())
 
     async def parked(self, *, after: int = 0, limit: int = 100, reason: str | None = None) -> Sequence[ParkedRecord]:
         """Refused records with a number above ``after``, ascending."""
@@ -217,6 +261,14 @@ class TaskQuery:
     async def parked_record(self, number: int) -> ParkedRecord | None:
         """One refused record."""
         return await self.ask(lambda snapshot: snapshot.parked_record(number))
+
+
+def _not_open() -> UsageError:
+    return UsageError("the query is not open: use it as `async with open_query(url) as tasks`")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - how old a report is depends on when it is asked; no status does
 
 
 def open_query(url: str) -> TaskQuery:
