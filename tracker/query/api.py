@@ -238,8 +238,10 @@ class TaskQuery:
                 committed.clear()
                 fresh = await self.ask(freshness(now or _now()))
                 found = standing(at, fresh)
-                if not found or isinstance(found, Impossible):
-                    return found or Reached(fresh)
+                if isinstance(found, Impossible):
+                    return found
+                if not found:
+                    return Reached(fresh)
                 try:
                     async with asyncio.timeout_at(deadline):
                         await committed.wait()
