@@ -216,12 +216,12 @@ def test_list_says_when_there_are_more(cli) -> None:
 
 
 @pytest.mark.usefixtures("filled")
-def test_watch_json_from_a_revision(cli) -> None:
+def test_watch_json_from_the_beginning(cli) -> None:
     """`watch --json` writes a line a change; a deleted task has no status."""
     lines = [json.loads(line) for line in cli("watch", "--json", "--since", "0", "--limit", "4").out.splitlines()]
     assert {line["id"] for line in lines} == {"t1", "t2", "é", "gone"}
-    assert [list(line) for line in lines] == [["id", "revision", "deleted", "status"]] * 4
-    assert [line["id"] for line in lines if line["deleted"]] == ["gone"]
+    assert [list(line) for line in lines] == [["id", "kind", "token", "status"]] * 4
+    assert [line["id"] for line in lines if line["kind"] == "deleted"] == ["gone"]
 
 
 def test_schema_writes_and_checks(cli, folder: Path) -> None:

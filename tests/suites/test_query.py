@@ -126,19 +126,6 @@ async def test_times_compare_as_they_are_shown(opened):
     assert await opened.tasks.count("created gt 2026-01-03T00:00:00.123Z") == 0
 
 
-async def test_changes_come_by_revision_and_tell_deletions(opened):
-    """What changed after a revision comes once, as it is now; a deleted task is there without a document, whatever the filter."""
-    before = await opened.tasks.revision()
-    assert [change.id async for change in opened.tasks.changes_since(before)] == []
-    opened.commit(event("c", "launched"))
-    opened.commit(event("b", "deleted"))
-    last = opened.commit(event("a", "completed", attempt=2, completionStatus="SUCCESS"), event("c", "progressed", percentComplete=5))
-    changes = [(change.id, change.revision, change.document is None) async for change in opened.tasks.changes_since(before)]
-    assert changes == [("b", last - 1, True), ("a", last, False), ("c", last, False)]
-    filtered = [change.id async for change in opened.tasks.changes_since(before, "state eq RUNNING", extension=True)]
-    assert filtered == ["b", "c"]
-
-
 async def test_a_stream_is_one_snapshot(opened):
     """What is written while a stream is read does not show in it; a stream may be left at any moment."""
     opened.commit(*(event(f"t{number:04}", "created") for number in range(500)))

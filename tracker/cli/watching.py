@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,62 +19,74 @@ from tracker.settings import Settings
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from tracker.query.api import Change, TaskQuery
+    from tracker.query import Change
 
-POLL_S = 0.25
+MAX_SHOWN = 50_000
+"""Ids kept to tell what leaves the filter; beyond that every change outside it is told."""
 
 
 def watch(
     store: options.Store = None,
     filter_: options.Filter = None,
     since: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            "--since", metavar="REVISION", help="First what changed after this revision; default: from now on.", show_default=False
+            "--since",
+            metavar="TOKEN",
+            help="First what changed after this token of an earlier line (0: all there is); default: from now on.",
+            show_default=False,
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", "-n", metavar="N", help="Stop after so many changes.", show_default=False)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help='JSON Lines: {"id","revision","deleted","status"}.')] = False,
+    as_json: Annotated[bool, typer.Option("--json", help='JSON Lines: {"id","kind","token","status"}.')] = False,
 ) -> None:
-    """Print each task that changes, as it is then. Stop with Ctrl-C."""
+    """Print each task that changes, as it is then, and those that leave the filter. Stop with Ctrl-C."""
     if limit is not None and limit < 1:
         raise UsageError(f"--limit can't be {limit}: expected a whole number from 1")
-    if since is not None and since < 0:
-        raise UsageError(f"--since can't be {since}: expected a revision, 0 for all")
     settings = Settings.load().with_flags(store=store)
     asyncio.run(_watch(settings.store, filter_, since, limit, as_json=as_json))
 
 
-async def _watch(url: str, filter_: str | None, since: int | None, limit: int | None, *, as_json: bool) -> None:
-    from tracker.query.api import open_query
+async def _watch(url: str, filter_: str | None, since: str | None, limit: int | None, *, as_json: bool) -> None:
+    from tracker.query import open_query
 
     stop = asyncio.Event()
     printer = _print_json if as_json else _Printer().print
     async with open_query(url) as query:
-        revision = await query.revision() if since is None else since
-        left = limit
+        start = await query.token() if since is None else since
         with on_signals(stop):
             if not as_json:
-                output.note(f"watching {url} from revision {revision}; stop with Ctrl-C")
-            while not stop.is_set():
-                changes = await _changes(query, revision, filter_)
-                for change in changes:
-                    printer(change)
-                    if left is not None and (left := left - 1) == 0:
-                        return
-                revision = max([revision, *(change.revision for change in changes)])
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), POLL_S)
+                output.note(f"watching {url} from {start}; stop with Ctrl-C")
+            async with aclosing(query.changes(start, filter_, follow=True)) as changes:
+                printing = asyncio.create_task(_print(changes, printer, limit, all_left=since not in (None, "0")))
+                stopping = asyncio.create_task(stop.wait())
+                await asyncio.wait({printing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                for task in (printing, stopping):
+                    task.cancel()
+                await asyncio.gather(stopping, return_exceptions=True)
+                with contextlib.suppress(asyncio.CancelledError):
+                    await printing
 
 
-async def _changes(query: TaskQuery, revision: int, filter_: str | None) -> list[Change]:
-    """What changed after the revision. All of it is seen before the next revision is taken, so nothing is missed."""
-    async with aclosing(query.changes_since(revision, filter_)) as changes:
-        return [change async for change in changes]
+async def _print(changes: AsyncIterator[Change], printer: Callable[[Change], None], limit: int | None, *, all_left: bool) -> None:
+    """``all_left``: what left the filter is told even of tasks that were not shown, as an earlier run may have shown them."""
+    shown: set[str] = set()
+    left = limit
+    async for change in changes:
+        if change.kind == "changed":
+            shown.add(change.id)
+            all_left = all_left or len(shown) > MAX_SHOWN
+        elif change.kind == "left" and not all_left and change.id not in shown:
+            continue
+        else:
+            shown.discard(change.id)
+        printer(change)
+        if left is not None and (left := left - 1) == 0:
+            return
 
 
 def _print_json(change: Change) -> None:
-    output.write_json({"id": change.id, "revision": change.revision, "deleted": change.document is None, "status": change.document})
+    output.write_json({"id": change.id, "kind": change.kind, "token": change.token, "status": change.document})
 
 
 class _Printer:
@@ -88,7 +101,7 @@ class _Printer:
         clock = datetime.now().astimezone().strftime("%H:%M:%S")
         if change.document is None:
             self._console.print(
-                Text(f"{clock}  {output.visible(change.id)}  deleted", style="bright_black"), overflow="ellipsis", no_wrap=True
+                Text(f"{clock}  {output.visible(change.id)}  {change.kind}", style="bright_black"), overflow="ellipsis", no_wrap=True
             )
             return
         self._console.print(self._line(clock, change.document), overflow="ellipsis", no_wrap=True)

@@ -34,9 +34,13 @@ class Change(msgspec.Struct, kw_only=True):
 def revision_in(snapshot: Snapshot, place: Place) -> int:
     """The place's revision in this store. Raises `StoreChanged`."""
     if place.store not in ("", snapshot.store):
-        raise StoreChanged("the change token belongs to another store, or this one was built anew: read everything again, from the beginning")
+        raise StoreChanged(
+            "the change token belongs to another store, or this one was built anew: read everything again, from the beginning"
+        )
     if place.revision > snapshot.revision():
-        raise StoreChanged("the change token is from after this store's last commit, so an older copy of it was put back: read everything again")
+        raise StoreChanged(
+            "the change token is from after this store's last commit, so an older copy of it was put back: read everything again"
+        )
     return place.revision
 
 

@@ -43,7 +43,9 @@ class TimedOut(msgspec.Struct, frozen=True, tag=True):
         first, lag = self.behind[0], self.freshness.lag_records
         at = "has not begun with it" if first.stored is None else f"is at {first.stored}"
         more = f" ({len(self.behind) - 1} more partitions are behind)" if len(self.behind) > 1 else ""
-        known = "; how far it is behind the log is not known: is a worker alive?" if lag is None else f"; {lag} records behind the log in all"
+        known = (
+            "; how far it is behind the log is not known: is a worker alive?" if lag is None else f"; {lag} records behind the log in all"
+        )
         return f"{first.wanted.topic}, partition {first.wanted.partition}: waited for offset {first.wanted.next_offset}, the store {at}{more}{known}"
 
 
