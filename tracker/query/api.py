@@ -190,7 +190,7 @@ class TaskQuery:
         clock take the moment of the call. The changes of a moment are read from one snapshot, which is held until they are taken.
         """
         where = parsed(filters)
-        place = from_token(since or BEGINNING)
+        place = from_token(BEGINNING if since is None else since)
 
         def changed(snapshot: Snapshot) -> Iterator[Change]:
             nonlocal place
