@@ -14,7 +14,8 @@ from tests.unit.query_store import commit, event
 from tracker.errors import UsageError
 from tracker.query.base import Reader
 from tracker.query.fields import FIELDS, Kind
-from tracker.query.filters import And, Compare, In, IsNull, Moment, Not, Or, depth, parse
+from tracker.query.filters import And, Compare, In, IsNull, Moment, Not, Or, parse
+from tracker.query.grammar import depth, read
 from tracker.query.memory import MemoryReader
 from tracker.query.pages import BY_ID, Order, parse_sorters
 from tracker.query.sql import SqlReader
@@ -57,13 +58,13 @@ def test_texts_and_trees(text, tree):
     ("text", "message"),
     [
         ("", 'the filter is empty; expected one such as state eq "RUNNING"'),
-        ("state", "filter, position 6: expected an operator (eq, ne, in, gt, ge, lt, le, co, sw, isnull), found the end"),
+        ("state", "filter, position 6: expected an operator (eq, ne, in, gt, ge, lt, le, co, sw, ca, isnull), found the end"),
         ("state eq", "filter, position 9: expected a value, found the end"),
         ('stat eq "x"', 'filter, position 1: there is no field "stat"; did you mean "state"?'),
         ('STATE eq "x"', 'filter, position 1: there is no field "STATE"; did you mean "state"?'),
         (
             'state EQ "x"',
-            'filter, position 7: expected an operator (eq, ne, in, gt, ge, lt, le, co, sw, isnull), found "EQ"; did you mean "eq"?',
+            'filter, position 7: expected an operator (eq, ne, in, gt, ge, lt, le, co, sw, ca, isnull), found "EQ"; did you mean "eq"?',
         ),
         (
             'state eq "RUNING"',
@@ -79,7 +80,7 @@ def test_texts_and_trees(text, tree):
         ("attempt gt abc", 'filter, position 12: expected a number, found "abc"'),
         (
             "created gt yesterday",
-            'filter, position 12: "yesterday" is no time: expected an RFC 3339 time with an offset, such as 2026-01-31T09:30:00.123Z',
+            'filter, position 12: "yesterday" is no time: expected an RFC 3339 time with an offset, such as 2026-01-31T09:30:00.123Z, or now-10m',
         ),
         (
             "completionStatus eq null",
@@ -292,4 +293,4 @@ def test_pages_put_together_are_the_listing(tmp_path_factory, log, names, signs,
 
 def test_depth_counts_levels_not_width():
     """A wide tree is not deep."""
-    assert depth(parse(" and ".join(["id eq a"] * 100))) == 2
+    assert depth(read(" and ".join(["id eq a"] * 100))) == 2

@@ -2,21 +2,68 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, and_, func, not_, or_, select
 
+from tracker.query import functions
 from tracker.query.fields import FIELDS, Field, Kind
-from tracker.query.filters import And, Compare, In, IsNull, Moment, Node, Not, Value
 from tracker.query.pages import Key, Order, Sort
+from tracker.query.tree import And, Compare, In, IsNull, Moment, Node, Not, Or, Value, all_of, any_of
 from tracker.stores import tables
 
 _TASK = tables.task.c
 Clause: TypeAlias = ColumnElement[bool]
 
 
+def split(node: Node) -> tuple[Node | None, Node | None]:
+    """What `clause` can say, and what is left to be decided on decoded rows; None is nothing. Joined by ``and`` they mean the node.
+
+    Of ``a or b`` where only ``b`` is left, nothing can be said beforehand. Where both hold something that can be said, as in
+    ``(state eq RUNNING and …) or (state eq PENDING and …)``, it is said, and the whole decided again on what that finds.
+    """
+    node = _pushed(node, negated=False)
+    if _sayable(node):
+        return node, None
+    if not isinstance(node, And):
+        return _implied(node), node
+    parts = [split(each) for each in node.nodes]
+    said, left = ([part for part in side if part is not None] for side in zip(*parts, strict=True))
+    return all_of(said) if said else None, all_of(left)
+
+
+def _pushed(node: Node, *, negated: bool) -> Node:
+    """The same with every ``not`` right before a comparison, which makes more parts of an ``and``."""
+    if isinstance(node, Not):
+        return _pushed(node.node, negated=not negated)
+    if not isinstance(node, And | Or):
+        return Not(node) if negated else node
+    nodes = tuple(_pushed(each, negated=negated) for each in node.nodes)
+    return And(nodes) if isinstance(node, And) is not negated else Or(nodes)
+
+
+def _sayable(node: Node) -> bool:
+    if isinstance(node, Not):
+        return _sayable(node.node)
+    return all(map(_sayable, node.nodes)) if isinstance(node, And | Or) else node.field.column != ""
+
+
+def _implied(node: Node) -> Node | None:
+    """What can be said of all that match, if it is anything."""
+    if _sayable(node):
+        return node
+    if isinstance(node, And):
+        said = [part for each in node.nodes if (part := _implied(each)) is not None]
+        return all_of(said) if said else None
+    if not isinstance(node, Or):
+        return None
+    ways = [_implied(each) for each in node.nodes]
+    return None if None in ways else any_of([way for way in ways if way is not None])
+
+
 def clause(node: Node, *, negated: bool = False) -> Clause:
-    """The WHERE clause of a filter, or of its opposite.
+    """The WHERE clause of a filter, or of its opposite. Of fields that have a column only: see `split`.
 
     ``not`` is pushed down to the comparisons, where a null is asked for by name: SQL's NOT of an unknown would be unknown.
     """
@@ -26,7 +73,7 @@ def clause(node: Node, *, negated: bool = False) -> Clause:
         return (or_ if negated else and_)(*(clause(each, negated=negated) for each in node.nodes))
     if not isinstance(node, Compare | In | IsNull):
         return (and_ if negated else or_)(*(clause(each, negated=negated) for each in node.nodes))
-    column = _TASK[node.field.column]
+    column = _column(node.field)
     if isinstance(node, IsNull):
         return column.is_not(None) if negated else column.is_(None)
     if isinstance(node, Compare) and node.op == "ne":
@@ -37,17 +84,29 @@ def clause(node: Node, *, negated: bool = False) -> Clause:
     return or_(column.is_(None), not_(positive)) if node.field.nullable else not_(positive)
 
 
-def split(node: Node) -> tuple[Node | None, Node | None]:
-    """What `clause` can say, and what is left to be decided on decoded rows: joined by ``and`` they mean the node."""
-    return node, None
+def _column(field: Field) -> ColumnElement[Any]:
+    if field.kind is Kind.DURATION:
+        return functions.microseconds(_TASK.completed) - functions.microseconds(_TASK.launched)
+    return _TASK[field.column]
 
 
 def _one_of(node: In) -> Clause:
     if node.field.kind is Kind.TIME:
-        return or_(*(_compare(node.field, "eq", value) for value in node.values))
+        return _at_one_of(_TASK[node.field.column], node.values)
+    if node.field.kind is Kind.LABEL:
+        return or_(*(_compare(node.field, "eq", value) for value in dict.fromkeys(node.values)))
     if node.field is FIELDS["launcher"]:
         return _launched_by(node.values)
     return _comparable(node.field, whole=True).in_(node.values)
+
+
+def _at_one_of(column: ColumnElement[Any], values: tuple[Value, ...]) -> Clause:
+    """A time has one of these beginnings. Not a range for each: 500 of them, some lists of them, are too deep an expression for SQLite."""
+    by_length: dict[int, list[str]] = defaultdict(list)
+    for value in values:
+        if isinstance(value, Moment):
+            by_length[len(value.prefix)].append(value.prefix)
+    return or_(*(func.substr(column, 1, length).in_(prefixes) for length, prefixes in by_length.items()))
 
 
 def _launched_by(folded: tuple[Value, ...]) -> Clause:
@@ -60,28 +119,30 @@ def _launched_by(folded: tuple[Value, ...]) -> Clause:
     each = select(func.min(inner).label("value")).cte(recursive=True)
     following = select(func.min(inner)).where(inner > each.c.value).scalar_subquery()
     each = each.union_all(select(following).where(each.c.value.is_not(None)))
-    return _TASK.launcher.in_(select(each.c.value).where(func.casefold(each.c.value).in_(folded)))
+    return _TASK.launcher.in_(select(each.c.value).where(functions.casefold(each.c.value).in_(folded)))
 
 
 def _comparable(field: Field, *, whole: bool) -> ColumnElement[Any]:
     """The column as it compares. Of a word the whole is looked for as it is stored, so that its index serves; it is ASCII."""
-    column = _TASK[field.column]
+    column = _column(field)
     if field.kind is Kind.TEXT:
-        return func.casefold(column)
-    return func.lower(column) if field.kind is Kind.WORD and not whole else column
+        return functions.casefold(column)
+    return functions.lower(column) if field.kind is Kind.WORD and not whole else column
 
 
 def _compare(field: Field, op: str, value: Value) -> Clause:
     if op == "eq" and field.kind is Kind.TEXT:
         return _one_of(In(field, (value,)))
     column = _comparable(field, whole=op == "eq")
+    if field.kind is Kind.LABEL:
+        return functions.labelled(column, str(value))
     if isinstance(value, Moment):
         after, before = column >= value.prefix, column < value.beyond
         return {"eq": and_(after, before), "ge": after, "le": before, "gt": column >= value.beyond, "lt": column < value.prefix}[op]
     if op == "co":
-        return func.instr(column, value) > 0
+        return functions.found_at(column, str(value)) > 0
     if op == "sw":
-        starts = func.instr(column, value) == 1
+        starts = functions.found_at(column, str(value)) == 1
         # An id's index finds where the prefix begins and ends; a prefix that ends with the last code point has no simple end.
         bounded = field.kind is Kind.ID and str(value)[-1:] not in ("", "\U0010ffff", "\ud7ff")
         return and_(starts, column >= value, column < str(value)[:-1] + chr(ord(str(value)[-1]) + 1)) if bounded else starts

@@ -1,17 +1,22 @@
-"""Filters: a tree -> a Python function of a row, which means what `tracker.query.sql` makes the database mean."""
+"""Filters: a tree -> a Python function of a row, which means what `tracker.query.clauses` makes the database mean."""
 
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias, cast
 
 from tracker.model.rows import Columns
+from tracker.query import decoded
 from tracker.query.base import Row
 from tracker.query.fields import Field, Kind
-from tracker.query.filters import And, Compare, In, IsNull, Moment, Node, Not, Value
+from tracker.query.tree import And, Compare, In, IsNull, Moment, Node, Not, Value
 
 Predicate: TypeAlias = Callable[[Row], bool]
+Test: TypeAlias = Callable[[Any], bool]
+"""Whether a value that is not null passes."""
 
 _TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq,
@@ -22,6 +27,7 @@ _TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "co": operator.contains,
     "sw": str.startswith,
 }
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def compile_predicate(node: Node) -> Predicate:
@@ -30,52 +36,81 @@ def compile_predicate(node: Node) -> Predicate:
         inner = compile_predicate(node.node)
         return lambda row: not inner(row)
     if isinstance(node, Compare):
-        return _compare(node)
+        if node.op == "ne":
+            return compile_predicate(Not(Compare(node.field, "eq", node.value)))
+        return _passes(node.field, _test(node.field, node.op, node.value))
     if isinstance(node, In):
-        return _any([_test(node.field, "eq", value) for value in node.values])
+        tests = [_test(node.field, "eq", value) for value in node.values]
+        return _passes(node.field, lambda held: any(test(held) for test in tests))
     if isinstance(node, IsNull):
-        read = reader(node.field)
-        return lambda row: read(row) is None
+        there = _passes(node.field, lambda _held: True)
+        return lambda row: not there(row)
     parts = [compile_predicate(each) for each in node.nodes]
     if isinstance(node, And):
         return lambda row: all(part(row) for part in parts)
-    return _any(parts)
+    return lambda row: any(part(row) for part in parts)
 
 
 def reader(field: Field) -> Callable[[Row], Any]:
-    """A function that gives the field's value."""
-    if field.column == "id":
-        return lambda row: row.id
+    """A function that gives the value of a field that has one."""
+    if field.kind is Kind.DURATION:
+        return _took
+    if not field.column:
+        of_state = decoded.one(field)
+        return lambda row: of_state(row.state)
+    if field.column in ("id", "revision"):
+        return cast("Callable[[Row], Any]", operator.attrgetter(field.column))
     at = Columns._fields.index(field.column)
     return lambda row: cast("Columns", row.columns)[at]
 
 
-def _any(parts: list[Predicate]) -> Predicate:
-    return lambda row: any(part(row) for part in parts)
+def label(name: str) -> str:
+    """A name as SailPoint's enumerated words are written: ``Cloud Account Aggregation`` is ``CLOUD_ACCOUNT_AGGREGATION``."""
+    return re.sub("[^A-Za-z0-9]+", "_", name).upper()
 
 
-def _compare(node: Compare) -> Predicate:
-    if node.op == "ne":
-        equal = _test(node.field, "eq", node.value)
-        return lambda row: not equal(row)
-    return _test(node.field, node.op, node.value)
-
-
-def _test(field: Field, op: str, value: Value) -> Predicate:
+def _passes(field: Field, test: Test) -> Predicate:
+    if field.many:
+        values = decoded.many(field)
+        return lambda row: any(map(test, values(row.state)))
     read = reader(field)
+    return lambda row: (held := read(row)) is not None and test(held)
+
+
+def _test(field: Field, op: str, value: Value) -> Test:
     if isinstance(value, Moment):
-        return _time_test(read, op, value)
+        return _time_test(op, value)
     test = _TESTS[op]
+    if field.kind is Kind.JSON:
+        return _json_test(test, value)
+    if field.kind is Kind.LABEL:
+        return lambda held: label(held) == value
     if field.kind in (Kind.TEXT, Kind.WORD):
         folded = str(value).casefold()
-        return lambda row: (held := read(row)) is not None and test(held.casefold(), folded)
-    return lambda row: (held := read(row)) is not None and test(held, value)
+        return lambda held: test(held.casefold(), folded)
+    return lambda held: test(held, value)
 
 
-def _time_test(read: Callable[[Row], Any], op: str, moment: Moment) -> Predicate:
+def _json_test(test: Callable[[Any, Any], bool], value: Value) -> Test:
+    """A value of another JSON type passes no test; 1 and 1.0 are of one."""
+    if isinstance(value, str):
+        return lambda held: isinstance(held, str) and test(held.casefold(), value)
+    if isinstance(value, bool):
+        return lambda held: held is value
+    return lambda held: type(held) in (int, float) and test(held, value)
+
+
+def _time_test(op: str, moment: Moment) -> Test:
     low, beyond = moment.prefix, moment.beyond
     if op == "eq":
-        return lambda row: (held := read(row)) is not None and low <= held < beyond
+        return lambda held: low <= held < beyond
     # After the moment means after its last microsecond; up to it includes that.
     test, bound = {"gt": (operator.ge, beyond), "ge": (operator.ge, low), "lt": (operator.lt, low), "le": (operator.lt, beyond)}[op]
-    return lambda row: (held := read(row)) is not None and test(held, bound)
+    return lambda held: test(held, bound)
+
+
+def _took(row: Row) -> int | None:
+    columns = cast("Columns", row.columns)
+    if columns.launched is None or columns.completed is None:
+        return None
+    return (datetime.fromisoformat(columns.completed) - datetime.fromisoformat(columns.launched)) // _MICROSECOND
