@@ -187,8 +187,8 @@ def test_a_client_that_waits_gets_its_answer(report: Report) -> None:
 
 
 def test_the_sdk_has_nothing_to_warn_of(report: Report) -> None:
-    """It warns of values that its enums do not have: there are none."""
-    assert report["warnings"] == []
+    """It warns of values that its enums do not have: there are none. (Of pending-tasks it says that they are deprecated.)"""
+    assert [said for said in report["warnings"] if "pending-tasks is deprecated" not in said] == []
 
 
 def test_the_burst_is_over_the_rate() -> None:
