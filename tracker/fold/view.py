@@ -86,6 +86,15 @@ def current_attempt(state: TaskState) -> Attempt | None:
     return None
 
 
+def greatest_sequence(state: TaskState) -> int:
+    """The greatest sequence among the events that the state remembers; 0 if they are not numbered."""
+    stamps = [layer.stamp for layer in (*state.fields, *state.attributes)]
+    stamps += (stamp for entry in state.attempts for stamp in (entry.launched, entry.stamp) if stamp)
+    stamps += (said.head for said in state.messages.values())
+    stamps += (stamp for of_name in state.returns.values() for stamp in of_name.values())
+    return max((stamp_parts(stamp).sequence for stamp in stamps), default=0)
+
+
 def columns(task_id: str, state: TaskState) -> Columns | None:
     """The scalar fields of a task's row; None if the task is deleted."""
     if state.deleted:

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from tracker.errors import UsageError
 from tracker.fold import view
 from tracker.query import questions
-from tracker.query.base import Reader, Snapshot
+from tracker.query.base import Filters, Question, Reader, Snapshot, parsed
 from tracker.query.commits import Commits
 from tracker.query.following import Change, changes, revision_in
-from tracker.query.freshness import freshness
+from tracker.query.freshness import Freshness
+from tracker.query.histogram import Histogram
+from tracker.query.kin import Tree
 from tracker.query.pages import BY_ID, Page, parse_sorters
-from tracker.query.questions import Question, parsed
+from tracker.query.questions import MAX_VALUES, SCAN_LIMIT, Count, Counts
 from tracker.query.report import StatusReport, report
 from tracker.query.tokens import BEGINNING, Place, from_token, to_token
 from tracker.query.waiting import Ending, Impossible, Positions, Reached, TimedOut, standing, wanted
@@ -69,15 +71,16 @@ class TaskQuery:
             raise _not_open()
         return self._reader
 
-    async def ask(self, question: Question[T]) -> T:
-        """What the newest snapshot answers; see `tracker.query.questions`."""
+    async def ask(self, question: Question[T], *, small: bool = False) -> T:
+        """What the newest snapshot answers; see `tracker.query.questions`. A ``small`` question reads a few rows by their keys."""
         store = self._store
 
         def ask() -> T:
             with store.snapshot() as snapshot:
                 return question(snapshot)
 
-        return await asyncio.to_thread(ask)
+        # To a thread and back takes 100 µs on an idle loop, and more on a busy one; a row of a warm SQLite file takes 20.
+        return ask() if small and store.quick else await asyncio.to_thread(ask)
 
     async def _each(self, question: Question[Iterator[R]], shown: Callable[[Snapshot, R], T]) -> AsyncGenerator[T, None]:
         """The rows of one snapshot, shown in chunks. One thread does it all, the closing too, whatever the consumer does meanwhile."""
@@ -113,7 +116,7 @@ class TaskQuery:
 
     async def document(self, id: str, *, extension: bool = False) -> dict[str, Any] | None:
         """One task's 18 keys (and the key ``tracker`` with the extension) as plain values; None if there is no such task."""
-        return await self.ask(questions.document(id, extension=extension))
+        return await self.ask(questions.document(id, extension=extension), small=True)
 
     async def get(self, id: str) -> TaskStatus | None:
         """The status of one task; None if there is no such task."""
@@ -133,55 +136,123 @@ class TaskQuery:
         return TaskStatus.model_validate(document), extension
 
     async def list(
-        self, filters: str | None = None, sorters: str | None = None, limit: int = 250, after: str | None = None
-    ) -> Page[TaskStatus]:
-        """At most ``limit`` (0 to 10,000) matching tasks, by ``created,id`` unless told, after the cursor of an earlier page."""
-        from tracker.model.status import TaskStatus
-
-        page = await self.documents_page(filters, sorters, limit, after)
-        return Page([TaskStatus.model_validate(document) for document in page.items], page.next)
-
-    async def documents_page(
         self,
-        filters: str | None = None,
+        filters: Filters = None,
         sorters: str | None = None,
         limit: int = 250,
         after: str | None = None,
         *,
+        offset: int = 0,
+        now: datetime | None = None,
+        scan_limit: int | None = SCAN_LIMIT,
+    ) -> Page[TaskStatus]:
+        """At most ``limit`` (0 to 10,000) matching tasks, by ``created,id`` unless told, after the cursor of an earlier page.
+
+        A filter on attributes or messages is decided task by task: such a page looks at ``scan_limit`` tasks at most (None: any number),
+        and has ``looked_at`` and ``next`` where that ended it.
+        """
+        from tracker.model.status import TaskStatus
+
+        page = await self.documents_page(filters, sorters, limit, after, offset=offset, now=now, scan_limit=scan_limit)
+        return Page([TaskStatus.model_validate(document) for document in page.items], page.next, page.looked_at)
+
+    async def documents_page(
+        self,
+        filters: Filters = None,
+        sorters: str | None = None,
+        limit: int = 250,
+        after: str | None = None,
+        *,
+        offset: int = 0,
         extension: bool = False,
+        now: datetime | None = None,
+        scan_limit: int | None = SCAN_LIMIT,
     ) -> Page[dict[str, Any]]:
         """The same page as plain documents."""
-        return await self.ask(questions.page(filters, sorters, limit, after, extension=extension))
+        question = questions.page(
+            filters, sorters, limit, after, offset=offset, extension=extension, now=now or clock(), scan_limit=scan_limit
+        )
+        return await self.ask(question)
 
     @overload
-    async def count(self, filters: str | None = None, by: None = None) -> int: ...
+    async def count(self, filters: Filters = None, by: None = None, *, cap: None = None, now: datetime | None = None) -> int: ...
 
     @overload
-    async def count(self, filters: str | None = None, *, by: str) -> dict[str | int | None, int]: ...
+    async def count(self, filters: Filters = None, *, by: str, now: datetime | None = None) -> dict[str | int | None, int]: ...
 
-    async def count(self, filters: str | None = None, by: str | None = None) -> int | dict[str | int | None, int]:
-        """How many tasks match; ``by`` a field, how many have each of its values (ascending, null last)."""
-        return await self.ask(questions.count(filters)) if by is None else await self.ask(questions.counts(filters, by))
+    @overload
+    async def count(self, filters: Filters = None, *, cap: int, now: datetime | None = None) -> Count: ...
 
-    async def stream(self, filters: str | None = None) -> AsyncGenerator[TaskStatus, None]:
+    async def count(
+        self, filters: Filters = None, by: str | None = None, *, cap: int | None = None, now: datetime | None = None
+    ) -> int | dict[str | int | None, int] | Count:
+        """How many tasks match; ``by`` a field, how many have each of its values (ascending, null last); with a ``cap``, up to that."""
+        now = now or clock()
+        if by is not None:
+            values = await self.ask(questions.counts(filters, by, limit=None, now=now))
+            return values.values
+        found = await self.ask(questions.count(filters, cap=cap, now=now))
+        return found.number if cap is None else found
+
+    async def counts(self, filters: Filters, by: str, *, limit: int = MAX_VALUES, now: datetime | None = None) -> Counts:
+        """How many matching tasks have each value of a field: at most ``limit`` values, and the others' sum."""
+        return await self.ask(questions.counts(filters, by, limit=limit, now=now or clock()))
+
+    async def histogram(
+        self,
+        filters: Filters = None,
+        field: str = "created",
+        *,
+        bucket: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        by: str | None = None,
+        now: datetime | None = None,
+    ) -> Histogram:
+        """Matching tasks by ``created``, ``modified``, ``launched`` or ``completed``, in buckets of a width such as ``5m``, ``1h``, ``7d``.
+
+        At most 120 buckets where no width is given. ``since`` (included) and ``until`` (excluded) are times as in filters.
+        """
+        question = questions.histogram(filters, field, bucket=bucket, since=since, until=until, by=by, now=now or clock())
+        return await self.ask(question)
+
+    async def tree(self, id: str, *, max_tasks: int = 1_000, max_depth: int = 50) -> Tree | None:
+        """A task's ancestors up to the root and all its descendants, by ``parentId``; None if there is no such task."""
+        return await self.ask(questions.tree(id, max_tasks=max_tasks, max_depth=max_depth))
+
+    async def freshness(self, now: datetime | None = None) -> Freshness:
+        """The revision and positions that answers are read at now, and how far the logs are ahead of them."""
+        return await self.ask(questions.freshness(now or clock()), small=True)
+
+    async def latest(self, id: str) -> tuple[int, int] | None:
+        """A task's current attempt and the greatest sequence known of its events (0: not numbered); None if there is no such task."""
+        return await self.ask(questions.latest(id), small=True)
+
+    async def stream(self, filters: Filters = None, *, now: datetime | None = None) -> AsyncGenerator[TaskStatus, None]:
         """All matching tasks of one snapshot, in code point order of their ids, in bounded memory."""
         from tracker.model.status import TaskStatus
 
-        async with aclosing(self.documents(filters)) as documents:
+        async with aclosing(self.documents(filters, now=now)) as documents:
             async for document in documents:
                 yield TaskStatus.model_validate(document)
 
     def documents(
-        self, filters: str | None = None, sorters: str | None = None, extension: bool = False
+        self, filters: Filters = None, sorters: str | None = None, extension: bool = False, *, now: datetime | None = None
     ) -> AsyncGenerator[dict[str, Any], None]:
         """The same as plain documents, in the order of ``sorters`` (``id`` unless told)."""
-        where, order = parsed(filters), parse_sorters(sorters) if sorters else BY_ID
+        where, order = parsed(filters, now or clock()), parse_sorters(sorters) if sorters else BY_ID
         return self._each(
             lambda snapshot: snapshot.rows(where, order), lambda snapshot, row: questions.shown(snapshot, row, extension=extension)
         )
 
     async def changes(
-        self, since: str | None = None, filters: str | None = None, *, follow: bool = False, extension: bool = False
+        self,
+        since: str | None = None,
+        filters: Filters = None,
+        *,
+        follow: bool = False,
+        extension: bool = False,
+        now: datetime | None = None,
     ) -> AsyncGenerator[Change, None]:
         """Each task that changed after the token ``since`` (None: all there are), as it is now, at least once; deleted ones among them.
 
@@ -189,7 +260,7 @@ class TaskQuery:
         that changed and do not match now are told as ``left``. Raises `StoreChanged` where the token is another store's. Filters with a
         clock take the moment of the call. The changes of a moment are read from one snapshot, which is held until they are taken.
         """
-        where = parsed(filters)
+        where = parsed(filters, now or clock())
         place = from_token(BEGINNING if since is None else since)
 
         def changed(snapshot: Snapshot) -> Iterator[Change]:
@@ -209,7 +280,7 @@ class TaskQuery:
                     return
                 await committed.wait()
 
-    async def watch(self, filters: str | None = None, *, extension: bool = False) -> AsyncGenerator[Change, None]:
+    async def watch(self, filters: Filters = None, *, extension: bool = False) -> AsyncGenerator[Change, None]:
         """What changes from now on, without an end; see `changes`."""
         async with aclosing(self.changes(await self.token(), filters, follow=True, extension=extension)) as found:
             async for change in found:
@@ -223,7 +294,7 @@ class TaskQuery:
 
     async def token(self) -> str:
         """Where the store's changes are now, for ``changes``."""
-        return await self.ask(lambda snapshot: to_token(snapshot.store, snapshot.revision()))
+        return await self.ask(lambda snapshot: to_token(snapshot.store, snapshot.revision()), small=True)
 
     async def wait_for(self, positions: Positions, timeout_s: float = 5.0, *, now: datetime | None = None) -> Ending:
         """Until the store has read everything before these positions (or those in an answer's vector): `Reached`, `TimedOut` or `Impossible`.
@@ -236,7 +307,7 @@ class TaskQuery:
         async with self.commits() as committed:
             while True:
                 committed.clear()
-                fresh = await self.ask(freshness(now or _now()))
+                fresh = await self.freshness(now)
                 found = standing(at, fresh)
                 if isinstance(found, Impossible):
                     return found
@@ -250,11 +321,11 @@ class TaskQuery:
 
     async def why(self, id: str) -> dict[str, view.Reason] | None:
         """For each field the event that set it, or its rule; of a deleted task that it is deleted; None if the store never had the task."""
-        return await self.ask(questions.why(id))
+        return await self.ask(questions.why(id), small=True)
 
     async def status(self, now: datetime | None = None) -> StatusReport:
         """Positions, lags, counters and size. A lag is unknown where no worker has reported the end in the minute before ``now``."""
-        return report(await self.ask(lambda snapshot: snapshot.facts()), now or _now())
+        return report(await self.ask(lambda snapshot: snapshot.facts()), now or clock())
 
     async def parked(self, *, after: int = 0, limit: int = 100, reason: str | None = None) -> Sequence[ParkedRecord]:
         """Refused records with a number above ``after``, ascending."""
@@ -269,8 +340,9 @@ def _not_open() -> UsageError:
     return UsageError("the query is not open: use it as `async with open_query(url) as tasks`")
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)  # noqa: TID251 - how old a report is depends on when it is asked; no status does
+def clock() -> datetime:
+    """Now: what relative times and the age of a report count from where the asker says nothing else."""
+    return datetime.now(UTC)  # noqa: TID251 - what is asked for may depend on when it is asked; no status does
 
 
 def open_query(url: str) -> TaskQuery:

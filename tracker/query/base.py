@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from datetime import datetime
+from typing import Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from tracker.errors import UsageError
 from tracker.fold.state import TaskState, from_bytes
 from tracker.fold.view import columns
 from tracker.model.limits import Limits
 from tracker.model.rows import Columns
-from tracker.query.fields import Field
-from tracker.query.filters import Node
+from tracker.query.fields import FIELDS, Field, suggestion
+from tracker.query.filters import Node, parse
 from tracker.query.pages import Key, Order
 from tracker.stores.base import Jump, ParkedRecord, PartitionStatus
+
+T = TypeVar("T")
+Filters: TypeAlias = str | Node | None
+"""A filter as text or as its tree; None: all tasks."""
+
+
+def parsed(filters: Filters, now: datetime | None = None) -> Node | None:
+    """The tree of a filter; ``now`` is the moment that its relative times go from. Raises UsageError where the text is wrong."""
+    return parse(filters, now=now) if isinstance(filters, str) else filters
+
+
+def field_named(name: str, what: str) -> Field:
+    """The field that is asked for by its name; the UsageError begins with ``what`` ("counts are by")."""
+    field = FIELDS.get(name)
+    if field is None:
+        raise UsageError(f'{what} a field, and there is no "{name}"{suggestion(name, FIELDS) or "; fields are " + ", ".join(FIELDS)}')
+    return field
 
 
 class Row:
@@ -48,6 +67,19 @@ class Row:
         return self._columns
 
 
+class Scan(msgspec.Struct):
+    """How far a listing may look where its filter has to be decided row by row, and how far it looked."""
+
+    limit: int | None = None
+    """Rows that may be looked at; None: all."""
+    looked_at: int = 0
+    """Rows decided one by one; 0 where the store found what matches by itself."""
+    last: Key = ()
+    """The key of the last row looked at."""
+    ended: bool = False
+    """Whether the limit ended it: there are rows that were not looked at."""
+
+
 class Facts(msgspec.Struct):
     """What a store says of itself."""
 
@@ -72,13 +104,38 @@ class Snapshot(Protocol):
 
     def task(self, id: str) -> Row | None: ...
 
-    def rows(self, where: Node | None, order: Order, *, after: Key | None = None, limit: int | None = None) -> Iterator[Row]:
-        """Matching tasks in the order, those after the key; read as they are asked for."""
+    def rows(
+        self,
+        where: Node | None,
+        order: Order,
+        *,
+        after: Key | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+        scan: Scan | None = None,
+    ) -> Iterator[Row]:
+        """Matching tasks in the order, those after the key, without the first ``offset``; read as they are asked for."""
         ...
 
-    def count(self, where: Node | None) -> int: ...
+    def count(self, where: Node | None, *, stop: int | None = None, scan: Scan | None = None) -> int:
+        """How many match; counted no further than ``stop``."""
+        ...
 
-    def counts(self, where: Node | None, by: Field) -> dict[str | int | None, int]: ...
+    def counts(self, where: Node | None, by: Field, *, limit: int | None = None) -> dict[str | int | None, int]:
+        """How many have each value; with a limit those values that most have (of equally many the least)."""
+        ...
+
+    def ends(self, where: Node | None, field: Field) -> tuple[str, str] | None:
+        """The least and the greatest value of a time among matching tasks; None if none has one."""
+        ...
+
+    def moments(self, where: Node | None, field: Field, length: int, by: Field | None) -> Iterable[tuple[str, str | int | None, int]]:
+        """How many matching tasks have each beginning of a time (its first ``length`` characters) and each value of ``by``."""
+        ...
+
+    def children(self, ids: Sequence[str], limit: int) -> list[Row]:
+        """Tasks with one of these parents, by parent and id, at most ``limit``; each row's key is its parent's id."""
+        ...
 
     def changed(self, revision: int, where: Node | None) -> Iterator[Row]:
         """Tasks of later revisions, by revision and id; deleted ones are among them whatever the filter."""
@@ -95,10 +152,16 @@ class Snapshot(Protocol):
     def parked_record(self, number: int) -> ParkedRecord | None: ...
 
 
+Question: TypeAlias = Callable[[Snapshot], T]
+"""What can be asked of a snapshot."""
+
+
 class Reader(Protocol):
     """An open store, for reading."""
 
     limits: Limits
+    quick: bool
+    """Whether a snapshot and a row cost some microseconds, less than a hop to another thread does."""
 
     def snapshot(self) -> AbstractContextManager[Snapshot]: ...
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cmp_to_key
+from functools import cached_property, cmp_to_key
 from itertools import islice
 from typing import Any
 
-from tracker.query.base import Facts, Row
+from tracker.query.base import Facts, Row, Scan
 from tracker.query.fields import Field
 from tracker.query.filters import Node
-from tracker.query.pages import Key, Order
+from tracker.query.pages import BY_ID, Key, Order
 from tracker.query.predicate import Predicate, compile_predicate, reader
+from tracker.query.scan import Scalar, counts, decided, ends, moments, most
 from tracker.stores.base import Write
 from tracker.stores.memory import MemoryStore
 
@@ -46,8 +47,23 @@ class MemorySnapshot:
         held = self._tasks.get(id)
         return None if held is None else _row(*held)
 
-    def rows(self, where: Node | None, order: Order, *, after: Key | None = None, limit: int | None = None) -> Iterator[Row]:
+    def rows(
+        self,
+        where: Node | None,
+        order: Order,
+        *,
+        after: Key | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+        scan: Scan | None = None,
+    ) -> Iterator[Row]:
         """Matching tasks in the order."""
+        rest = None
+        if where is not None and scan is not None:
+            # A scan counts the rows that a database would look at, so that pages end alike.
+            from tracker.query.clauses import split
+
+            where, rest = split(where)
         reads = [reader(sort.field) for sort in order]
         found = list(self._living(where))
         for row in found:
@@ -57,16 +73,40 @@ class MemorySnapshot:
         wanted: Iterable[Row] = found
         if after is not None:
             wanted = (row for row in found if later(after) < later(row.key))
-        yield from islice(wanted, limit)
+        if rest is not None:
+            wanted = decided(wanted, rest, scan)
+        yield from islice(wanted, offset, None if limit is None else offset + limit)
 
-    def count(self, where: Node | None) -> int:
+    def count(self, where: Node | None, *, stop: int | None = None, scan: Scan | None = None) -> int:
         """How many tasks match."""
-        return sum(1 for _ in self._living(where))
+        found = self._living(where) if scan is None or scan.limit is None else self.rows(where, BY_ID, scan=scan)
+        return sum(1 for _ in islice(found, stop))
 
-    def counts(self, where: Node | None, by: Field) -> dict[str | int | None, int]:
+    def counts(self, where: Node | None, by: Field, *, limit: int | None = None) -> dict[Scalar, int]:
         """How many matching tasks have each value."""
-        read = reader(by)
-        return dict(Counter(map(read, self._living(where))))
+        return most(counts(self._living(where), by), limit)
+
+    def ends(self, where: Node | None, field: Field) -> tuple[str, str] | None:
+        """The least and the greatest time."""
+        return ends(self._living(where), field)
+
+    def moments(self, where: Node | None, field: Field, length: int, by: Field | None) -> Iterable[tuple[str, Scalar, int]]:
+        """How many matching tasks have each beginning of a time and each value."""
+        return moments(self._living(where), field, length, by)
+
+    def children(self, ids: Sequence[str], limit: int) -> list[Row]:
+        """Tasks with these parents, by parent and id; the key is the parent's id."""
+        found = [row for parent in sorted(ids) for row in self._by_parent.get(parent, ())]
+        return found[:limit]
+
+    @cached_property
+    def _by_parent(self) -> dict[str, list[Row]]:
+        found: dict[str, list[Row]] = {}
+        for row in sorted(self._living(None), key=lambda row: row.id):
+            if row.columns is not None and (parent := row.columns.parent_id) is not None:
+                row.key = (parent,)
+                found.setdefault(parent, []).append(row)
+        return found
 
     def changed(self, revision: int, where: Node | None) -> Iterator[Row]:
         """Tasks of later revisions, by revision and id."""
@@ -113,6 +153,9 @@ def _later(order: Order) -> Callable[[Key], Any]:
 
 class MemoryReader:
     """A memory store that is open in this process."""
+
+    quick = False
+    """A snapshot copies the table of tasks."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store, self.limits = store, store.limits

@@ -39,6 +39,8 @@ class Page(msgspec.Struct, Generic[T]):
 
     items: list[T]
     next: str | None
+    looked_at: int | None = None
+    """Rows looked at, where a filter had to be decided on each and the limit of that ended the page early; else None."""
 
 
 class _Cursor(msgspec.Struct, array_like=True):

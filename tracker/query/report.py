@@ -108,7 +108,7 @@ def report(facts: Facts, now: datetime) -> StatusReport:
 
 
 def _partition(status: PartitionStatus, now: datetime) -> PartitionReport:
-    lag = _lag_records(status, now)
+    lag = lag_records(status, now)
     return PartitionReport(
         topic=status.position.topic,
         partition=status.position.partition,
@@ -116,7 +116,7 @@ def _partition(status: PartitionStatus, now: datetime) -> PartitionReport:
         end_offset=status.end_offset,
         end_seen_at=status.end_seen_at,
         lag_records=lag,
-        lag_seconds=_lag_seconds(status, lag),
+        lag_seconds=lag_seconds(status, lag),
         counters=status.counters,
         newest_event_time=status.newest_event_time,
         committed_at=status.committed_at,
@@ -128,7 +128,8 @@ def _moment(text: str) -> datetime:
     return to_datetime(text) if len(text) == 26 and text[-1].isdigit() else to_datetime(to_utc(text))
 
 
-def _lag_records(status: PartitionStatus, now: datetime) -> int | None:
+def lag_records(status: PartitionStatus, now: datetime) -> int | None:
+    """Records between a partition's position and the end of its log; None where no worker has reported that in the minute before ``now``."""
     if status.end_offset is None or status.end_seen_at is None or (now - _moment(status.end_seen_at)).total_seconds() > ENDS_HOLD_S:
         return None
     position = status.position
@@ -139,7 +140,8 @@ def _lag_records(status: PartitionStatus, now: datetime) -> int | None:
     return max(1, lag * read // position.next_offset) if read and position.next_offset else None
 
 
-def _lag_seconds(status: PartitionStatus, lag_records: int | None) -> float | None:
+def lag_seconds(status: PartitionStatus, lag_records: int | None) -> float | None:
+    """Seconds from the newest event folded to when the end was seen."""
     if not lag_records:
         return None if lag_records is None else 0.0
     if status.newest_event_time is None or status.end_seen_at is None:

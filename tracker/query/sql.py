@@ -7,34 +7,39 @@ columns only find and sort rows. A deleted task's columns are all null, so ``sta
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, func, not_, or_, select
+import msgspec
+from sqlalchemy import ColumnElement, Select, func, literal_column, not_, or_, select
 from sqlalchemy.dialects import sqlite
 
 from tracker.model.limits import Limits
-from tracker.query.base import Facts, Row
-from tracker.query.clauses import after_clause, clause, ordering
+from tracker.query import functions
+from tracker.query.base import Facts, Row, Scan
+from tracker.query.clauses import after_clause, clause, ordering, split
 from tracker.query.data_version import DataVersion
 from tracker.query.fields import Field
 from tracker.query.filters import Node
-from tracker.query.pages import Key, Order
+from tracker.query.pages import BY_ID, Key, Order, Sort
+from tracker.query.predicate import compile_predicate
+from tracker.query.scan import Scalar, counts, decided, ends, moments, most
 from tracker.stores import tables
 from tracker.stores.sql import SqlStore
 from tracker.stores.sqlite_file import connect_readonly, translated
 
 _TASK = tables.task.c
+_ONE = "SELECT id, revision, registers FROM task WHERE id=?"
+"""Said once: to build and compile it takes ten times as long as to run it."""
+_IDS = 500
+"""Parents in one SELECT: within SQLite's oldest limit of 999 bound values."""
 _FETCH_ROWS = 200
 """Rows asked of SQLite at once: a state is about 1 kB, the greatest well over 1 MB."""
 _DIALECT = sqlite.dialect(paramstyle="named")
-
-
-def _casefold(text: str | None) -> str | None:
-    return None if text is None else text.casefold()
 
 
 class _StoreReads(SqlStore):
@@ -59,6 +64,11 @@ class SqlSnapshot:
         compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
         return self._connection.execute(str(compiled), compiled.params)
 
+    def _one(self, statement: Select[Any]) -> tuple[Any, ...]:
+        with translated(self._path):
+            row: tuple[Any, ...] = self._run(statement).fetchone()
+        return row
+
     def _rows(self, statement: Select[Any]) -> Iterator[Row]:
         with translated(self._path):
             cursor = self._run(statement)
@@ -75,44 +85,130 @@ class SqlSnapshot:
 
     def task(self, id: str) -> Row | None:
         """The task, deleted or not."""
-        return next(self._rows(select(_TASK.id, _TASK.revision, _TASK.registers).where(_TASK.id == id)), None)
-
-    def rows(self, where: Node | None, order: Order, *, after: Key | None = None, limit: int | None = None) -> Iterator[Row]:
-        """Matching tasks in the order."""
-        statement = select(_TASK.id, _TASK.revision, _TASK.registers, *(_TASK[sort.field.column] for sort in order))
-        statement = statement.where(not_(_TASK.deleted)).order_by(*map(ordering, order)).limit(limit)
-        if where is not None:
-            statement = statement.where(clause(where))
-        if after is not None:
-            statement = statement.where(after_clause(order, after))
-        return self._rows(statement)
-
-    def count(self, where: Node | None) -> int:
-        """How many tasks match."""
-        statement = _living(select(func.count()).select_from(tables.task), where)
         with translated(self._path):
-            (count,) = self._run(statement).fetchone()
+            found = self._connection.execute(_ONE, (id,)).fetchone()
+        return None if found is None else Row(*found)
+
+    def rows(
+        self,
+        where: Node | None,
+        order: Order,
+        *,
+        after: Key | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+        scan: Scan | None = None,
+    ) -> Iterator[Row]:
+        """Matching tasks in the order."""
+        found, rest = _split(where)
+        if rest is None:
+            yield from self._found(found, order, after, offset, limit)
+        else:
+            yield from islice(decided(self._found(found, order, after), rest, scan), offset, None if limit is None else offset + limit)
+
+    def _found(
+        self, where: Node | None, order: Order, after: Key | None = None, offset: int = 0, limit: int | None = None
+    ) -> Iterator[Row]:
+        """What SQL finds. Nulls are last: by a field that may be null there are two listings, those that have a value and the rest, since
+        so each of them can use an index, and go on from a key by it.
+        """
+        first = order[0]
+        if not first.field.nullable or offset:
+            yield from self._rows(_listing(where, order, after, limit).offset(offset))
+            return
+        column = _TASK[first.field.column]
+        if after is None or after[0] is not None:
+            valued = (Sort(msgspec.structs.replace(first.field, nullable=False), first.descending), *order[1:])
+            for row in self._rows(_listing(where, valued, after, limit).where(column.is_not(None))):
+                yield row
+                if limit is not None:
+                    limit -= 1
+            after = None
+        if limit is None or limit > 0:
+            after = None if after is None else after[1:]
+            statement = _listing(where, order[1:], after, limit).where(column.is_(None))
+            for row in self._rows(statement):
+                row.key = (None, *row.key)
+                yield row
+
+    def count(self, where: Node | None, *, stop: int | None = None, scan: Scan | None = None) -> int:
+        """How many tasks match."""
+        found, rest = _split(where)
+        if rest is not None:
+            return sum(1 for _ in self.rows(where, BY_ID, limit=stop, scan=scan))
+        statement = _living(select(func.count()).select_from(tables.task), found)
+        if stop is not None:
+            some = _living(select(literal_column("1")).select_from(tables.task), found).limit(stop)
+            statement = select(func.count()).select_from(some.subquery())
+        (count,) = self._one(statement)
         return int(count)
 
-    def counts(self, where: Node | None, by: Field) -> dict[str | int | None, int]:
+    def counts(self, where: Node | None, by: Field, *, limit: int | None = None) -> dict[Scalar, int]:
         """How many matching tasks have each value."""
-        column = _TASK[by.column]
-        statement = _living(select(column, func.count()), where).group_by(column)
-        if where is None and by.nullable:
-            # The partial index has the rest without looking at a task; how many it leaves out is a subtraction.
-            statement = select(column, func.count()).where(column.is_not(None)).group_by(column)
+        found, rest = _split(where)
+        if rest is not None:
+            return most(counts(self.rows(where, BY_ID), by), limit)
+        column, number = _TASK[by.column], func.count()
+        # With no filter the partial index has all but the nulls without looking at a task; how many those are is a subtraction.
+        subtracted = where is None and by.nullable
+        statement = select(column, number).group_by(column)
+        statement = statement.where(column.is_not(None)) if subtracted else _living(statement, found)
+        nulls = 0
+        if subtracted:
+            (valued,) = self._one(select(func.count()).select_from(tables.task).where(column.is_not(None)))
+            nulls = self.count(None) - valued
+        if limit is not None:
+            statement = statement.order_by(number.desc(), column.is_(None), column).limit(limit)
         with translated(self._path):
-            counts = dict(self._run(statement).fetchall())
-        if where is None and by.nullable and (nulls := self.count(None) - sum(counts.values())):
-            counts[None] = nulls
-        return counts
+            values = dict(self._run(statement).fetchall())
+        return most(values | {None: nulls}, limit) if nulls else values
+
+    def ends(self, where: Node | None, field: Field) -> tuple[str, str] | None:
+        """The least and the greatest time."""
+        found, rest = _split(where)
+        if rest is not None:
+            return ends(self.rows(where, BY_ID), field)
+        column = _TASK[field.column]
+        # Two statements: SQLite reads one end off an index, not both.
+        (least,), (greatest,) = (self._one(_living(select(end(column)), found)) for end in (func.min, func.max))
+        return None if least is None else (least, greatest)
+
+    def moments(self, where: Node | None, field: Field, length: int, by: Field | None) -> Iterable[tuple[str, Scalar, int]]:
+        """How many matching tasks have each beginning of a time and each value."""
+        found, rest = _split(where)
+        if rest is not None:
+            yield from moments(self.rows(where, BY_ID), field, length, by)
+            return
+        column = _TASK[field.column]
+        keys = [_beginning(column, length), *([] if by is None else [_TASK[by.column]])]
+        statement = select(*keys, func.count()).where(column.is_not(None)).group_by(*keys)
+        with translated(self._path):
+            for beginning, *value, count in self._run(statement if found is None else statement.where(clause(found))):
+                yield beginning, value[0] if value else None, count
+
+    def children(self, ids: Sequence[str], limit: int) -> list[Row]:
+        """Tasks with these parents, by parent and id; the key is the parent's id."""
+        children: list[Row] = []
+        ordered = sorted(ids)
+        for start in range(0, len(ordered), _IDS):
+            wanted = _TASK.parent_id.in_(ordered[start : start + _IDS])
+            statement = select(_TASK.id, _TASK.revision, _TASK.registers, _TASK.parent_id).where(wanted)
+            children += self._rows(statement.order_by(_TASK.parent_id, _TASK.id).limit(limit - len(children)))
+            if len(children) == limit:
+                break
+        return children
 
     def changed(self, revision: int, where: Node | None) -> Iterator[Row]:
         """Tasks of later revisions, by revision and id."""
+        found, rest = _split(where)
         statement = select(_TASK.id, _TASK.revision, _TASK.registers).where(_TASK.revision > revision)
-        if where is not None:
-            statement = statement.where(or_(_TASK.deleted, clause(where)))
-        return self._rows(statement.order_by(_TASK.revision, _TASK.id))
+        if found is not None:
+            statement = statement.where(or_(_TASK.deleted, clause(found)))
+        rows = self._rows(statement.order_by(_TASK.revision, _TASK.id))
+        if rest is None:
+            return rows
+        matches = compile_predicate(rest)
+        return (row for row in rows if row.state.deleted or matches(row))
 
     def facts(self) -> Facts:
         """What the store says of itself."""
@@ -129,6 +225,23 @@ class SqlSnapshot:
         )
 
 
+def _split(where: Node | None) -> tuple[Node | None, Node | None]:
+    return (None, None) if where is None else split(where)
+
+
+def _listing(where: Node | None, order: Order, after: Key | None, limit: int | None) -> Select[Any]:
+    statement = select(_TASK.id, _TASK.revision, _TASK.registers, *(_TASK[sort.field.column] for sort in order))
+    statement = statement.where(not_(_TASK.deleted)).order_by(*map(ordering, order)).limit(limit)
+    if where is not None:
+        statement = statement.where(clause(where))
+    return statement if after is None else statement.where(after_clause(order, after))
+
+
+def _beginning(column: ColumnElement[Any], length: int) -> ColumnElement[Any]:
+    """The beginning of a time as text; times are text in SQLite."""
+    return func.substr(column, 1, length)
+
+
 def _living(statement: Select[Any], where: Node | None) -> Select[Any]:
     statement = statement.where(_TASK.state.is_not(None))
     return statement if where is None else statement.where(clause(where))
@@ -136,6 +249,8 @@ def _living(statement: Select[Any], where: Node | None) -> Select[Any]:
 
 class SqlReader:
     """A SQLite store that is open for reading. Raises `NotFound` or `StoreMismatch` on opening; `StoreError` later."""
+
+    quick = True
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -147,7 +262,7 @@ class SqlReader:
     def _connect(self) -> tuple[sqlite3.Connection, Limits]:
         connection, limits = connect_readonly(self._path)
         connection.execute("PRAGMA query_only=1")
-        connection.create_function("casefold", 1, _casefold, deterministic=True)
+        functions.register(connection)
         return connection, limits
 
     @contextmanager
