@@ -118,6 +118,10 @@ class MemorySnapshot:
             if write.columns is None or matches(row):
                 yield row
 
+    def changed_count(self, revision: int, stop: int) -> int:
+        """How many tasks are of later revisions, up to ``stop``."""
+        return min(stop, sum(at > revision for _, at in self._tasks.values()))
+
     def facts(self) -> Facts:
         """What the store says of itself."""
         reasons = Counter(parked.reason for parked in self._store.parked(limit=2**62))
