@@ -210,6 +210,13 @@ class SqlSnapshot:
         matches = compile_predicate(rest)
         return (row for row in rows if row.state.deleted or matches(row))
 
+    def changed_count(self, revision: int, stop: int) -> int:
+        """How many tasks are of later revisions, up to ``stop``: read off an index."""
+        later = select(_TASK.revision).where(_TASK.revision > revision).limit(stop).subquery()
+        with translated(self._path):
+            (count,) = self._run(select(func.count()).select_from(later)).fetchone()
+        return int(count)
+
     def facts(self) -> Facts:
         """What the store says of itself."""
         reasons = select(tables.parked.c.reason, func.count()).group_by(tables.parked.c.reason).order_by(tables.parked.c.reason)
