@@ -10,7 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -96,6 +96,24 @@ def _text(value: str, what: str) -> str:
     return value
 
 
+def _count_or_none(text: str, what: str) -> int:
+    return 0 if text.strip() == "0" else count(text, what)
+
+
+def _prefix(text: str, what: str) -> str:
+    path = text.rstrip("/")
+    if path and (not path.startswith("/") or not re.fullmatch(r"[\w./~-]+", path, re.ASCII) or "//" in path):
+        raise UsageError(f"{what} can't be {text!r}: expected a path such as /tracker")
+    return path
+
+
+def _names(text: str, what: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names) or any("/" in name or ":" in name for name in names):
+        raise UsageError(f"{what} can't be {text!r}: expected names without a port, such as tracker.example.org, commas between")
+    return names
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """All settings, checked. None is the default of what it is given to."""
@@ -105,6 +123,15 @@ class Settings:
     kafka_config: str | None = None
     instance: str | None = None
     listen: str = "127.0.0.1:8080"
+    serve: str | None = None
+    """Where `tracker run` answers HTTP; None: it does not."""
+    access: str | None = None
+    token: str | None = field(default=None, repr=False)
+    root_path: str = ""
+    host_name: tuple[str, ...] = ()
+    forwarded_from: str = ""
+    rate_limit: int | None = None
+    """Requests in 10 s; 0: no limit."""
     on_lost_offset: str = "stop"
     max_batch_records: int = 10_000
     max_batch_age: float = 0.1
@@ -149,6 +176,13 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "kafka_config": _text,
     "instance": _text,
     "listen": _text,
+    "serve": _text,
+    "access": _text,
+    "token": _text,
+    "root_path": _prefix,
+    "host_name": _names,
+    "forwarded_from": _text,
+    "rate_limit": _count_or_none,
     "on_lost_offset": one_of(LOST_OFFSET_POLICIES),
     "max_batch_records": count,
     "max_batch_age": duration_s,
@@ -158,7 +192,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "log_level": one_of(LOG_LEVELS),
     "log_format": one_of(LOG_FORMATS),
 }
-assert set(_READERS) == {field.name for field in fields(Settings)}
+assert set(_READERS) == {each.name for each in fields(Settings)}
 
 
 def _read_toml(path: str) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 from uuid import uuid4
 
@@ -111,6 +110,7 @@ def emit(
 
     tracker emit created t1 --unique-name "Nightly sweep"
     """
+    from tracker.emit.encoding import encoded, now_text
     from tracker.model.kinds import KINDS
 
     if kind not in KINDS:
@@ -141,7 +141,7 @@ def emit(
         "source": source_name if source_name is not None else _default_source(),
         "type": f"io.tracker.task.{kind}",
         "subject": task,
-        "time": time if time is not None else datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z",
+        "time": time if time is not None else now_text(),
     }
     content = options.json_object(data, "--data") if data is not None else {}
     content |= _data(kind, {name: value for name, value in given.items() if value is not None}, content)
@@ -188,31 +188,6 @@ def checked(document: dict[str, Any]) -> CloudEvent:
         raise UsageError("the event is not valid: it is nested too deep to be read") from None
     assert event is not None, "the type is one of ours"
     return event
-
-
-def encoded(document: dict[str, Any], source: str, limits: Limits | None = None) -> bytes:
-    """The event's bytes, as a worker will take them. Raises UsageError with the reason for which it would park them.
-
-    The models know less than the decoder: not the size, the nesting or the numbers of members that they let through.
-    """
-    from tracker.fold.decode import Decoder
-    from tracker.fold.event import Parked
-    from tracker.model.limits import DEFAULT_LIMITS
-    from tracker.model.records import Record
-    from tracker.sources.open import is_kafka
-
-    try:
-        value = output.to_json(document).encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(f"the event can't be written as UTF-8: {error.object[error.start]!a} is no character") from None
-    except RecursionError:
-        raise UsageError("the event is nested too deep to be written") from None
-    # The broker stamps a record when it comes; a file has no timestamps.
-    timestamp_ms = int(datetime.now(UTC).timestamp() * 1000) if is_kafka(source) else None
-    verdict = Decoder(limits or DEFAULT_LIMITS).decode(Record(source, 0, 0, value, timestamp_ms=timestamp_ms))
-    if isinstance(verdict, Parked):
-        raise UsageError(f"the event would be parked as {verdict.reason}: {verdict.detail}")
-    return value
 
 
 def _default_source() -> str:
@@ -290,6 +265,7 @@ async def _emit(
     document: dict[str, Any], settings: Settings, task: str, limits: Limits | None, *, ask_attempt: bool, ask_sequence: bool
 ) -> Position:
     from tracker.emit.base import Outgoing
+    from tracker.emit.encoding import encoded
     from tracker.emit.open import open_emitter
 
     emitter = open_emitter(settings.source, kafka_config=settings.kafka_config)

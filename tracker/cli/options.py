@@ -104,6 +104,48 @@ MaxFuture = Annotated[
 ]
 LogLevel = Annotated[str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.", show_default=False)]
 LogFormat = Annotated[str | None, typer.Option("--log-format", metavar="FORMAT", help="text or json.", show_default=False)]
+Access = Annotated[
+    str | None,
+    typer.Option(
+        "--access",
+        metavar="FILE",
+        help="A TOML file with tokens and clients: who may do what. TRACKER_TOKEN is one token that may do everything.",
+        show_default=False,
+    ),
+]
+RootPath = Annotated[
+    str | None,
+    typer.Option(
+        "--root-path", metavar="PATH", help="The prefix under which a proxy shows this server, as in /tracker.", show_default=False
+    ),
+]
+HostName = Annotated[
+    str | None,
+    typer.Option(
+        "--host-name",
+        metavar="NAMES",
+        help="Names by which this server may be asked without a login, beside those of this machine; commas between.",
+        show_default=False,
+    ),
+]
+ForwardedFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--forwarded-from",
+        metavar="ADDRESSES",
+        help="Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; commas between.",
+        show_default=False,
+    ),
+]
+RateLimit = Annotated[
+    str | None,
+    typer.Option(
+        "--rate-limit",
+        metavar="N",
+        help="Requests of one client in 10 seconds; 0: no limit. [default: 100 where a login is needed, else 0]",
+        show_default=False,
+    ),
+]
 
 
 def limits_of(settings: Settings) -> Limits | None:

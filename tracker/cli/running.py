@@ -36,6 +36,15 @@ def run(
     simulate_if_missing: Annotated[
         bool, typer.Option("--simulate-if-missing", help="Where the file is missing, make it and go on writing made-up events to it.")
     ] = False,
+    serve: Annotated[
+        str | None,
+        typer.Option("--serve", metavar="HOST:PORT", help="Answer HTTP there, too, as tracker serve does.", show_default=False),
+    ] = None,
+    access: options.Access = None,
+    root_path: options.RootPath = None,
+    host_name: options.HostName = None,
+    forwarded_from: options.ForwardedFrom = None,
+    rate_limit: options.RateLimit = None,
     kafka_config: options.KafkaConfig = None,
     instance: options.Instance = None,
     on_lost_offset: options.OnLostOffset = None,
@@ -51,6 +60,12 @@ def run(
     settings = Settings.load().with_flags(
         source=source,
         store=store,
+        serve=serve,
+        access=access,
+        root_path=root_path,
+        host_name=host_name,
+        forwarded_from=forwarded_from,
+        rate_limit=rate_limit,
         kafka_config=kafka_config,
         instance=instance,
         on_lost_offset=on_lost_offset,
@@ -110,6 +125,7 @@ async def _run(settings: Settings, *, follow: bool, until_end: bool, live: bool,
             projector = Projector(make_source, store, options=projector_options, on_progress=progress)
             say(telemetry.RUN_STARTED, source=telemetry.masked(settings.source), store=telemetry.masked(settings.store))
             with _stopped_by_signals(projector):
+                await stack.enter_async_context(_served(settings, store, projector))
                 totals = await _shown(projector, progress, settings, store, live=live, simulation=simulation)
         read = totals.counters.read
         say(telemetry.RUN_STOPPED, read=read, seconds=totals.seconds)
@@ -146,6 +162,31 @@ async def _shown(
         if not running.done():
             projector.stop()
     return await running
+
+
+@contextlib.asynccontextmanager
+async def _served(settings: Settings, store: StatusStore, projector: Projector) -> AsyncIterator[None]:
+    """HTTP beside the projector, where that is asked for. Should the server end by itself, the run ends too, and says why."""
+    if settings.serve is None:
+        yield
+        return
+    from tracker.cli.serving import prepared
+    from tracker.query.api import TaskQuery, open_query
+    from tracker.stores.memory import MemoryStore
+    from tracker.stores.open import open_store
+
+    if isinstance(store, MemoryStore):
+        serving = prepared(settings, settings.serve, TaskQuery.over(store), lambda: contextlib.nullcontext(store))
+    else:
+        serving = prepared(settings, settings.serve, open_query(settings.store), lambda: open_store(settings.store, create=False))
+    stop = asyncio.Event()
+    task = asyncio.create_task(serving(stop))
+    task.add_done_callback(lambda _: projector.stop())
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
 
 
 @contextlib.contextmanager

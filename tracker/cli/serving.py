@@ -1,45 +1,139 @@
-"""``tracker serve``: HTTP over a store that others fill."""
+"""``tracker serve``: HTTP over a store that others fill; and the same server beside the projector of ``tracker run --serve``."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
-from typing import Annotated
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tracker import telemetry
-from tracker.cli import options
+from tracker.cli import options, output
+from tracker.errors import UsageError
 from tracker.settings import Settings
 from tracker.telemetry import say
+
+if TYPE_CHECKING:
+    from tracker.query.api import TaskQuery
+    from tracker.web.access import Access
+    from tracker.web.context import Writable
+
+Serving = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+"""Answers until the event is set."""
 
 
 def serve(
     store: options.Store = None,
+    source: options.Source = None,
     listen: Annotated[
         str | None,
         typer.Option(
             "--listen", "-l", metavar="HOST:PORT", help="Where to answer. [TRACKER_LISTEN; default: 127.0.0.1:8080]", show_default=False
         ),
     ] = None,
+    access: options.Access = None,
+    root_path: options.RootPath = None,
+    host_name: options.HostName = None,
+    forwarded_from: options.ForwardedFrom = None,
+    rate_limit: options.RateLimit = None,
+    kafka_config: options.KafkaConfig = None,
     log_level: options.LogLevel = None,
     log_format: options.LogFormat = None,
 ) -> None:
-    """Answer HTTP over a store that others fill. Stop with Ctrl-C."""
-    settings = Settings.load().with_flags(store=store, listen=listen, log_level=log_level, log_format=log_format)
+    """Answer HTTP over a store that others fill. Corrections are written to the source. Stop with Ctrl-C."""
+    settings = Settings.load().with_flags(
+        store=store,
+        source=source,
+        listen=listen,
+        access=access,
+        root_path=root_path,
+        host_name=host_name,
+        forwarded_from=forwarded_from,
+        rate_limit=rate_limit,
+        kafka_config=kafka_config,
+        log_level=log_level,
+        log_format=log_format,
+    )
     telemetry.configure(settings.log_level, settings.log_format)
     asyncio.run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:
     from tracker.query.api import open_query
-    from tracker.web.app import create_app
-    from tracker.web.server import listening, serve, url_of
+    from tracker.stores.open import open_store
 
-    stop = asyncio.Event()
     query = open_query(settings.store)
-    opened = listening(settings.listen)
-    say(telemetry.WEB_STARTED, url=url_of(opened), login="without a login")
+    async with query:  # that the store is there is told before anything listens
+        pass
+    serving = prepared(settings, settings.listen, query, lambda: open_store(settings.store, create=False))
+    stop = asyncio.Event()
+    with _stopped_by_signals(stop):
+        await serving(stop)
+
+
+def prepared(settings: Settings, address: str, query: TaskQuery, writable: Writable) -> Serving:
+    """The server, listening already. Raises a `TrackerError` for an address that is taken, or that needs a login where there is none."""
+    try:
+        from tracker.web.access import read_access
+        from tracker.web.app import create_app
+        from tracker.web.corrections import Corrections
+        from tracker.web.gate import is_loopback
+        from tracker.web.server import listening, serve, split_address, url_of
+    except ImportError as error:
+        raise UsageError(f"HTTP needs an extra that is not installed ({error.name}): pip install 'tracker[web]'") from None
+    from tracker.emit.open import open_emitter
+
+    host, _ = split_address(address)
+    access = read_access(settings.access, settings.token)
+    if access.is_open and not is_loopback(host):
+        raise UsageError(
+            f"{address} can be reached by other machines, so it needs a login: give --access FILE or TRACKER_TOKEN, or listen at 127.0.0.1"
+        )
+    if settings.access is not None:
+        _warn_of_readers(settings.access)
+    app = create_app(
+        query,
+        access=access,
+        corrections=Corrections(settings.source, partial(open_emitter, settings.source, kafka_config=settings.kafka_config)),
+        writable=writable,
+        root_path=settings.root_path,
+        hosts=settings.host_name,
+        rate=settings.rate_limit,
+    )
+    opened = listening(address)
+    started = partial(say, telemetry.WEB_STARTED, url=url_of(opened, settings.root_path), login=_login(access))
+    return lambda stop: serve(app, opened, stop, forwarded_from=settings.forwarded_from, on_started=started)
+
+
+def _login(access: Access) -> str:
+    return "without a login, for this machine alone" if access.is_open else "with a login"
+
+
+def _warn_of_readers(path: str) -> None:
+    from tracker.web.access import is_readable_by_others
+
+    if is_readable_by_others(path):
+        output.note(f"warning: everybody on this machine can read {path}, which holds secrets: chmod 600 {path}")
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
+    """SIGINT and SIGTERM set the event; a second SIGINT ends the process as usual."""
+    loop = asyncio.get_running_loop()
+
+    def end(number: signal.Signals) -> None:
+        say(telemetry.WEB_STOPPING, signal=number.name)
+        stop.set()
+        loop.remove_signal_handler(signal.SIGINT)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(create_app(query), opened, stop)
+        loop.add_signal_handler(number, end, number)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

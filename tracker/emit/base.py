@@ -29,6 +29,7 @@ class Emitter(Protocol):
        whose position has reached that has folded the event. Position and source speak of the same topic, partition and identity.
     2. Where it raises `EmitError`, some events may have been written (a repetition does no harm: an event is known by its identity).
     3. It never blocks the event loop.
+    4. ``why_unread`` says beforehand why a projection at these positions would never fold what is written; None where it would.
     """
 
     async def __aenter__(self) -> Self: ...
@@ -37,4 +38,8 @@ class Emitter(Protocol):
 
     async def emit(self, events: Sequence[Outgoing]) -> list[Position]:
         """The position after each event, in the order given."""
+        ...
+
+    async def why_unread(self, positions: Sequence[Position]) -> str | None:
+        """One sentence; None where a reader at these positions comes to what is written."""
         ...

@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import Self
 
 from tracker.emit.base import Outgoing
-from tracker.errors import EmitError, UsageError
+from tracker.errors import EmitError, NotFound, SourceError, UsageError
 from tracker.model.records import Position
 from tracker.sources.files import HEAD_BYTES, FileIdentity, is_compressed
+from tracker.sources.rotation import locate
 
 
 class JsonlEmitter:
@@ -49,6 +50,19 @@ class JsonlEmitter:
             if b"\n" in event.value:
                 raise UsageError(f"the event of task {event.task_id} holds a line break: an event is one line of JSON")
         return await asyncio.to_thread(self._append, events) if events else []
+
+    async def why_unread(self, positions: Sequence[Position]) -> str | None:
+        """Whether the store reads another file, or has read another one of this name that was not rotated."""
+        held = next((each for each in positions if each.topic == self._path), None)
+        if held is None:
+            return f"the store does not read {self._path} but {', '.join(sorted({each.topic for each in positions})) or 'nothing yet'}"
+        try:
+            await asyncio.to_thread(locate, held)
+        except NotFound:
+            return f"{self._path} was read by the store and is gone" if held.next_offset else None
+        except SourceError as error:
+            return str(error)
+        return None
 
     def _append(self, events: Sequence[Outgoing]) -> list[Position]:
         data = b"".join(event.value + b"\n" for event in events)

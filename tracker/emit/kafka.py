@@ -76,6 +76,15 @@ class KafkaEmitter:
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
                     await producer.stop()
 
+    async def why_unread(self, positions: Sequence[Position]) -> str | None:
+        """Whether the store reads other topics, or this one of another cluster."""
+        held = [each.identity for each in positions if each.topic == self._topic]
+        if not held:
+            return f"the store does not read {self._topic} but {', '.join(sorted({each.topic for each in positions})) or 'nothing yet'}"
+        if self._identity and all(held) and self._identity not in held:
+            return f"the store reads {self._topic} of {held[0]}, but {self._where} is {self._identity}"
+        return None
+
     async def emit(self, events: Sequence[Outgoing]) -> list[Position]:
         """The position after each event. Raises `EmitError` if the broker did not take them all within TIMEOUT_S."""
         producer = self._producer

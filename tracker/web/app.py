@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from importlib.metadata import version
@@ -11,20 +11,44 @@ from importlib.util import find_spec
 from fastapi import FastAPI
 
 from tracker.query.api import TaskQuery
-from tracker.web import faults, task_status
-from tracker.web.context import Context
+from tracker.web import faults, oauth, task_status
+from tracker.web.access import Access
+from tracker.web.context import Context, Writable
 from tracker.web.corrections import Corrections
+from tracker.web.gate import Gate
+from tracker.web.meters import Measured, Meters
+from tracker.web.rate import DEFAULT_REQUESTS, Rate
 
 
-def create_app(tasks: TaskQuery, *, corrections: Corrections | None = None, root_path: str = "") -> FastAPI:
-    """An ASGI application over the tasks, which it opens when it starts and closes when it ends."""
+def create_app(
+    tasks: TaskQuery,
+    *,
+    access: Access | None = None,
+    corrections: Corrections | None = None,
+    writable: Writable | None = None,
+    root_path: str = "",
+    hosts: Iterable[str] = (),
+    rate: int | None = None,
+    meters: Meters | None = None,
+) -> FastAPI:
+    """An ASGI application over the tasks, which it opens when it starts and closes when it ends.
+
+    ``access``: who may do what; None: everybody everything, by a name of this machine or one of ``hosts``. ``root_path``: the prefix under
+    which a proxy shows it, such as ``/tracker``. ``rate``: requests in 10 s for each client, 0: no limit; 100 where a login is needed.
+    ``meters``: those that the projector in this process tells its progress to; None: there is none here.
+    """
+    projects, meters = meters is not None, meters or Meters()
+    access = access or Access()
+    rate = rate if rate is not None else 0 if access.is_open else DEFAULT_REQUESTS
     others = [import_module(f"tracker.web.{name}") for name in ("tasks", "live", "metrics", "health") if find_spec(f"tracker.web.{name}")]
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(tasks)
-            app.state.context = Context(tasks, corrections)
+            if corrections is not None:
+                await stack.enter_async_context(corrections)
+            app.state.context = Context(tasks, access, corrections, writable, meters, projects=projects)
             for module in others:
                 if hasattr(module, "lifespan"):
                     await stack.enter_async_context(module.lifespan(app))
@@ -37,10 +61,12 @@ def create_app(tasks: TaskQuery, *, corrections: Corrections | None = None, root
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
-        root_path=root_path,
     )
     faults.install(app)
+    app.add_middleware(Gate, access=access, rate=Rate(rate), root_path=root_path, hosts=hosts)
+    app.add_middleware(Measured, meters=meters)  # the outermost: it sees what the gate refuses too
     app.include_router(task_status.router)
+    app.include_router(oauth.router)
     for module in others:
         app.include_router(module.router)
     return app

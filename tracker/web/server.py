@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
@@ -20,6 +20,14 @@ MAX_HEAD_BYTES = 65_536
 
 
 class _Server(uvicorn.Server):
+    on_started: Callable[[], None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Says that it answers, once it does."""
+        await super().startup(sockets)
+        if self.started and self.on_started is not None:
+            self.on_started()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """The command line has its own handlers."""
@@ -52,7 +60,6 @@ def listening(text: str) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise TrackerError(f"{text} is taken by another program: stop it, or choose another port by --listen (0: a free one)") from None
         raise TrackerError(f"can't listen at {text}: {error.strerror}") from None
-    opened.setblocking(False)
     return opened
 
 
@@ -62,14 +69,25 @@ def url_of(opened: socket.socket, root_path: str = "") -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}{root_path}"
 
 
-async def serve(app: FastAPI, opened: socket.socket, stop: asyncio.Event, *, forwarded_from: str = "") -> None:
-    """Answers until ``stop`` is set, then ends within some 3 s. Raises what kept the app from starting."""
+async def serve(
+    app: FastAPI,
+    opened: socket.socket,
+    stop: asyncio.Event,
+    *,
+    forwarded_from: str = "",
+    on_started: Callable[[], None] | None = None,
+) -> None:
+    """Answers until ``stop`` is set, then ends within some 3 s. Raises `TrackerError` if the app did not start.
+
+    ``forwarded_from``: addresses, with commas between, whose X-Forwarded-For and -Proto are believed; ``*`` of all.
+    """
     config = uvicorn.Config(
         app,
         http="h11",  # keeps the spelling of headers, which the official client needs
         ws="none",
         lifespan="on",
         log_config=None,
+        log_level="error",
         access_log=False,
         server_header=False,
         proxy_headers=bool(forwarded_from),
@@ -78,6 +96,7 @@ async def serve(app: FastAPI, opened: socket.socket, stop: asyncio.Event, *, for
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
     )
     server = _Server(config)
+    server.on_started = on_started
     serving = asyncio.create_task(server.serve(sockets=[opened]))
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -89,3 +108,5 @@ async def serve(app: FastAPI, opened: socket.socket, stop: asyncio.Event, *, for
             context.stopping.set()
         server.should_exit = True
         await serving
+    if not server.started:
+        raise TrackerError("the web server did not start; what was said before tells why")

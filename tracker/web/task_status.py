@@ -5,88 +5,189 @@ Answers are the 18 keys and nothing else. ``docs/compatible-api.md`` says how ea
 
 from __future__ import annotations
 
-from itertools import islice
+import asyncio
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeAlias
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
 
+from tracker.errors import EmitError
+from tracker.model.records import Position
 from tracker.model.status import TaskStatus
-from tracker.query.base import Snapshot
+from tracker.query import Reached
+from tracker.query.base import Filters, Question
 from tracker.query.fields import FIELDS
-from tracker.query.filters import IsNull, Node, parse
-from tracker.query.pages import Order, parse_sorters
-from tracker.query.questions import Question, shown
-from tracker.web.context import Served, TaskId
+from tracker.query.filters import IsNull, parse
+from tracker.query.pages import Page
+from tracker.query.questions import MAX_OFFSET, Count, count, page, together
+from tracker.web.context import Asking, Context, Served, TaskId
+from tracker.web.corrections import Corrections, Known, applied, known, parse_patch
 from tracker.web.faults import JSON, RESPONSES, Fault, spelled
 
 MAX_LIMIT = 250
 """Both the default and the most: the official Paginator takes a shorter page for the last one."""
-MAX_OFFSET = 2**31 - 1
 LEGACY = ("/beta", "/v2024", "/v2025", "/v2026")
 PENDING = IsNull(FIELDS["completionStatus"])
+PATCH_TYPES = ("application/json-patch+json", "application/json")
+WRITE_S = 10.0
+"""Opening the log and writing to it: a broker that was asked for longer is away."""
+WAIT_S = 5.0
+"""How long a PATCH waits for the projection; a live projector takes some 100 ms."""
 
 Limit: TypeAlias = Annotated[int, Query(ge=0, le=MAX_LIMIT, description="The most tasks of a page")]
 Offset: TypeAlias = Annotated[int, Query(ge=0, le=MAX_OFFSET, description="How many tasks to leave out at the beginning")]
-Count: TypeAlias = Annotated[bool, Query(description="Say in X-Total-Count how many match in all")]
-Filters: TypeAlias = Annotated[str | None, Query(description='Which tasks, as in: completionStatus isnull and launcher in ("sweep")')]
+Counted: TypeAlias = Annotated[bool, Query(alias="count", description="Say in X-Total-Count how many match in all")]
+Filter: TypeAlias = Annotated[
+    str | None, Query(alias="filters", description='Which tasks, as in: completionStatus isnull and launcher in ("sweep")')
+]
 Sorters: TypeAlias = Annotated[str | None, Query(description="Fields to sort by, - before one for descending; default: created,id")]
-Documents: TypeAlias = list[dict[str, Any]]
+Document: TypeAlias = dict[str, Any]
 
 router = APIRouter(tags=["task-status"], responses=RESPONSES)
 
 
-def listing(where: Node | None, order: Order, limit: int, offset: int, *, counted: bool) -> Question[tuple[Documents, int | None]]:
-    """A page by offset, and how many match in all; of one snapshot."""
+class PatchOperation(BaseModel):
+    """One operation of a JSON Patch (RFC 6902)."""
 
-    def question(snapshot: Snapshot) -> tuple[Documents, int | None]:
-        rows = islice(snapshot.rows(where, order, limit=offset + limit), offset, None) if limit else ()
-        return [shown(snapshot, row, extension=False) for row in rows], snapshot.count(where) if counted else None
-
-    return question
+    op: str = Field(examples=["replace"])
+    path: str = Field(examples=["/completionStatus"])
+    value: str | None = Field(None, examples=["ERROR"])
 
 
-def json_response(document: object, headers: dict[str, str] | None = None, status: int = 200) -> Response:
-    """The document as ``application/json``."""
+def _json(document: object, headers: dict[str, str] | None = None, status: int = 200) -> Response:
     return spelled(Response(orjson.dumps(document), status, media_type=JSON), headers or {})
 
 
 async def list_tasks(
-    served: Served, limit: Limit = MAX_LIMIT, offset: Offset = 0, count: Count = False, filters: Filters = None, sorters: Sorters = None
+    served: Served,
+    filters: Filter = None,
+    sorters: Sorters = None,
+    limit: Limit = MAX_LIMIT,
+    offset: Offset = 0,
+    counted: Counted = False,
 ) -> Response:
     """Tasks as a bare array."""
-    where = parse(filters) if filters and filters.strip() else None
-    documents, total = await served.tasks.ask(listing(where, parse_sorters(sorters), limit, offset, counted=count))
-    return json_response(documents, {} if total is None else {"X-Total-Count": str(total)})
+    where = parse(filters, now=datetime.now(UTC), compatible=True) if filters and filters.strip() else None
+    return await _listed(served, where, sorters, limit, offset, counted=counted)
 
 
-async def pending_tasks(request: Request, served: Served, limit: Limit = MAX_LIMIT, offset: Offset = 0, count: Count = False) -> Response:
-    """The tasks in flight; deprecated: ask for ``completionStatus isnull``."""
-    documents, total = await served.tasks.ask(listing(PENDING, parse_sorters(None), limit, offset, counted=count))
-    headers = {"X-Deprecated": "true"} | ({} if total is None else {"X-Total-Count": str(total)})
-    return json_response(documents, headers)
+async def pending_tasks(
+    served: Served,
+    limit: Limit = MAX_LIMIT,
+    offset: Offset = 0,
+    counted: Counted = False,
+) -> Response:
+    """The tasks in flight; deprecated: list those with ``completionStatus isnull``."""
+    return spelled(await _listed(served, PENDING, None, limit, offset, counted=counted), {"X-Deprecated": "true"})
+
+
+async def _listed(served: Context, where: Filters, sorters: str | None, limit: int, offset: int, *, counted: bool) -> Response:
+    # A page that ended early would read as the last one, so nothing limits how far it looks.
+    rows: Question[Page[Document]] = page(where, sorters or None, limit, offset=offset, scan_limit=None)
+    if not counted:
+        return _json((await served.tasks.ask(rows)).items)
+    total: Question[Count] = count(where)
+    found, number = await served.tasks.ask(together(rows, total))
+    return _json(found.items, {"X-Total-Count": str(number.number)})
 
 
 async def get_task(served: Served, id: TaskId) -> Response:
     """One task."""
-    document = await served.tasks.document(id)
+    return _json(_there(await served.tasks.document(id), id))
+
+
+async def patch_task(request: Request, served: Served, asking: Asking, id: TaskId) -> Response:
+    """An operator's word on how the task ended: one event in the log, and the task as it is once that is folded.
+
+    202: it is written, but was not folded in time.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in PATCH_TYPES:
+        raise Fault(415, f"expected a body of the type {PATCH_TYPES[0]}, not {kind or 'none'}")
+    operations = parse_patch(await request.body())
+    before = await served.tasks.ask(known(id))
+    document = _there(before.document, id)
+    patch = applied(operations, document)
+    if patch.is_empty:
+        return _json(document)
+    data = patch.data(document)
+    try:
+        async with asyncio.timeout(WRITE_S):
+            corrections = await _log(served, before)
+            position = await corrections.write(id, data, before, asking.name)
+    except EmitError as error:
+        raise Fault(503, f"the correction may not be written: {error}") from None
+    except TimeoutError:
+        raise Fault(503, f"the log did not take the correction within {WRITE_S:g} s; it may be written") from None
+    return await _folded(served, id, position)
+
+
+async def _log(served: Context, before: Known) -> Corrections:
+    """The log to write to. Raises `Fault` where there is none that the projection reads."""
+    if served.corrections is None:
+        raise Fault(409, "there is no log to write the correction to: start the server with --source, a Kafka topic or a plain file")
+    why = await served.corrections.why_unread(before.positions)
+    if why is not None:
+        raise Fault(409, f"the correction would never be seen, and was not written: {why}")
+    return served.corrections
+
+
+async def _folded(served: Context, id: str, position: Position) -> Response:
+    ending = await served.tasks.wait_for(position, WAIT_S)
+    document = _there(await served.tasks.document(id), id)
+    if isinstance(ending, Reached):
+        return _json(document)
+    why = f"the correction is written but not folded yet: {ending.reason}"
+    return _json(document, {"X-Tracker-Pending": "".join(each if " " <= each <= "~" else "?" for each in why)}, 202)
+
+
+def _there(document: Document | None, id: str) -> Document:
     if document is None:
         raise Fault(404, f"there is no task {id!r}")
-    return json_response(document)
+    return document
 
 
 def _add(version: str, path: str) -> None:
     name = version.strip("/") or "v1"
-    listed: dict[int | str, dict[str, Any]] = {200: {"model": list[TaskStatus]}}
-    one: dict[int | str, dict[str, Any]] = {200: {"model": TaskStatus}}
+    listed: dict[int | str, dict[str, Any]] = {
+        200: {
+            "model": list[TaskStatus],
+            "description": "The tasks",
+            "headers": {"X-Total-Count": {"description": "With count=true: how many match in all", "schema": {"type": "integer"}}},
+        }
+    }
+    one: dict[int | str, dict[str, Any]] = {200: {"model": TaskStatus, "description": "The task"}}
+    late: dict[int | str, dict[str, Any]] = {
+        202: {
+            "model": TaskStatus,
+            "description": "The task as it is; the correction is written but not folded yet",
+            "headers": {"X-Tracker-Pending": {"description": "Why it is late", "schema": {"type": "string"}}},
+        }
+    }
+    body = {"schema": {"type": "array", "items": PatchOperation.model_json_schema()}}
     router.add_api_route(path, list_tasks, responses=listed, operation_id=f"list_tasks_{name}")
     if version:
         pending = f"{path}/pending-tasks"
         router.add_api_route(pending, pending_tasks, responses=listed, deprecated=True, operation_id=f"pending_tasks_{name}")
         router.add_api_route(
-            pending, pending_tasks, methods=["HEAD"], responses={200: {}}, deprecated=True, operation_id=f"pending_task_headers_{name}"
+            pending,
+            pending_tasks,
+            methods=["HEAD"],
+            responses={200: {"description": "The headers of the GET"}},
+            deprecated=True,
+            operation_id=f"pending_task_headers_{name}",
         )
     router.add_api_route(f"{path}/{{id}}", get_task, responses=one, operation_id=f"get_task_{name}")
+    router.add_api_route(
+        f"{path}/{{id}}",
+        patch_task,
+        methods=["PATCH"],
+        responses=one | late,
+        operation_id=f"update_task_{name}",
+        openapi_extra={"requestBody": {"required": True, "content": dict.fromkeys(PATCH_TYPES, body)}},
+    )
 
 
 _add("", "/task-status/v1")
