@@ -1,0 +1,95 @@
+"""What all answers of our own API share: JSON bytes, the place they were read at, and waiting for a place before reading."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import orjson
+from fastapi import Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from tracker.query.base import Question
+from tracker.query.freshness import freshness
+from tracker.query.questions import together
+from tracker.query.waiting import Impossible, TimedOut
+from tracker.web.context import Context
+from tracker.web.documents import ProblemDocument
+from tracker.web.problems import MEDIA_TYPE, Problem
+
+MAX_WAIT_S = 10.0
+"""A request that waits holds a connection: after so long the client asks again."""
+T = TypeVar("T")
+
+_PROBLEMS = {
+    400: "A parameter is wrong",
+    401: "No token, or none that is valid",
+    403: "The token lacks the scope",
+    404: "It is not there",
+    409: "It can't be as things stand",
+    413: "The request is too large",
+    429: "Too many requests: `Retry-After` says when to come back",
+    500: "A fault of the service, which its log tells more of",
+    503: "The store can't be read for now",
+    504: "The wait timed out; the answer says how far the store is",
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The documentation of an operation's errors: those that any has, and these."""
+    told = sorted({400, 401, 403, 409, 429, 500, 503, 504, *statuses})
+    schema = {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}
+    return {status: {"description": _PROBLEMS[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in told}
+
+
+class Reading(BaseModel):
+    """Parameters of every GET: wait until the store has read so far, then answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    wait_for: str | None = Field(
+        None,
+        max_length=8_000,
+        description="A position vector, from the `at` of an answer or of a write: answer once the store has reached it.",
+    )
+    wait_timeout: float = Field(
+        5.0,
+        ge=0,
+        le=MAX_WAIT_S,
+        allow_inf_nan=False,
+        description="Wait no more seconds than this; then the answer is 504 and says how far it is.",
+    )
+
+
+def clock() -> datetime:
+    """The moment of a request: relative times in a filter and lags are told from it."""
+    return datetime.now(UTC)
+
+
+async def read(served: Context, reading: Reading, question: Question[T], now: datetime) -> tuple[T, dict[str, Any]]:
+    """The question's answer and its place, of one snapshot, after waiting where that was asked for. Raises `Problem`."""
+    if reading.wait_for is not None:
+        ending = await served.tasks.wait_for(reading.wait_for, reading.wait_timeout)
+        if isinstance(ending, TimedOut):
+            raise Problem(504, ending.reason, at=ending.freshness.to_json())
+        if isinstance(ending, Impossible):
+            raise Problem(409, ending.reason)
+    found, at = await served.tasks.ask(together(question, freshness(now)))
+    return found, at.to_json()
+
+
+def answer(document: object, headers: dict[str, str] | None = None, status: int = 200) -> Response:
+    """Compact JSON in UTF-8."""
+    return Response(orjson.dumps(document), status, headers=headers, media_type="application/json")
+
+
+def paged(request: Request, document: dict[str, Any], cursor: str | int | None, at: dict[str, Any]) -> Response:
+    """A page: ``next`` is the path and query of the next one, the same listing after the cursor, and so is the ``Link`` header."""
+    document["next"] = None
+    headers = {}
+    if cursor is not None:
+        kept = [(name, value) for name, value in request.query_params.multi_items() if name not in ("after", "wait_for", "wait_timeout")]
+        document["next"] = f"{request.url.path}?{urlencode([*kept, ('after', cursor)])}"
+        headers["Link"] = f'<{document["next"]}>; rel="next"'
+    return answer({**document, "at": at}, headers)

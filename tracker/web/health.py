@@ -1,0 +1,64 @@
+"""Health for whoever starts and stops processes: no login, no figures.
+
+Live: the event loop answers. Ready: the store can be read, and where this process runs the projector it gets on with what there is to read.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from fastapi import APIRouter, Response
+
+from tracker.errors import TrackerError
+from tracker.model.times import to_datetime, to_utc
+from tracker.query.report import PartitionReport, StatusReport
+from tracker.web import documents
+from tracker.web.answers import answer, clock
+from tracker.web.context import Served
+
+STALLED_S = 60.0
+"""Records to read and no commit for so long: stuck. The slowest batches (10,000 tasks of a cold store of millions) take some seconds."""
+NO_STORE = {"status": "unavailable", "reason": "the store can't be read"}
+
+router = APIRouter(prefix="/health", tags=["operations"])
+
+
+@router.get("/live", operation_id="isLive", response_model=documents.Health)
+async def is_live() -> Response:
+    """Whether the process answers: 200 as long as it does."""
+    return answer({"status": "ok", "reason": None})
+
+
+@router.get("/ready", operation_id="isReady", response_model=documents.Health, responses={503: {"model": documents.Health}})
+async def is_ready(served: Served) -> Response:
+    """Whether requests should come here: 503 with the reason where the store can't be read, or the projector in this process is stuck."""
+    now = clock()
+    try:
+        report = await served.tasks.status(now)
+    except TrackerError:
+        return answer(NO_STORE, status=503)
+    if not served.projects:
+        return answer({"status": "ok", "reason": _unknown(report)})
+    reason = stuck(report, now)
+    return answer({"status": "unavailable" if reason else "ok", "reason": reason}, status=503 if reason else 200)
+
+
+def stuck(report: StatusReport, now: datetime) -> str | None:
+    """The partition that has records to read and was not committed for a minute, in a sentence; None if there is none."""
+    for each in report.partitions:
+        age_s = _age_s(each, now)
+        if each.lag_records and (age_s is None or age_s > STALLED_S):
+            since = "yet" if age_s is None else f"for {age_s:.0f} s"
+            return f"{each.topic}, partition {each.partition}: {each.lag_records:,} records to read, and nothing was committed {since}"
+    return None
+
+
+def _age_s(each: PartitionReport, now: datetime) -> float | None:
+    return None if each.committed_at is None else (now - to_datetime(to_utc(each.committed_at))).total_seconds()
+
+
+def _unknown(report: StatusReport) -> str | None:
+    """This process only reads the store: whether somebody fills it is not its own health."""
+    if all(each.lag_records is not None for each in report.partitions) and report.partitions:
+        return None
+    return "how far the store is behind the log is not known: no worker has reported in the last minute"

@@ -1,0 +1,150 @@
+"""What is measured, each by its name in one table, and the meters of one process; `tracker.web.metrics` shows them.
+
+Meters belong to an app (and to the projector beside it), not to the process, so that two apps in one process do not share them.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tracker.telemetry import request_span
+
+if TYPE_CHECKING:
+    from tracker.projector import Progress
+
+
+class Metric(NamedTuple):
+    """One metric as /metrics shows it."""
+
+    name: str
+    kind: str
+    """counter, gauge or histogram."""
+    labels: tuple[str, ...]
+    help: str
+
+
+PARTITION = ("topic", "partition")
+RECORDS = Metric("tracker_records_total", "counter", (*PARTITION, "outcome"), "Records read, by what became of them; from the store.")
+NEXT_OFFSET = Metric("tracker_next_offset", "gauge", PARTITION, "The next offset to read; of a file a byte.")
+LAG_RECORDS = Metric("tracker_lag_records", "gauge", PARTITION, "Records in the log that are not folded yet; absent while unknown.")
+LAG_SECONDS = Metric("tracker_lag_seconds", "gauge", PARTITION, "How far behind the log's end in seconds; absent while unknown.")
+PARKED = Metric("tracker_parked_records", "gauge", ("reason",), "Refused records that are parked, by reason; from the store.")
+TASKS = Metric("tracker_tasks", "gauge", (), "Tasks in the store, without deleted ones.")
+REVISION = Metric("tracker_revision", "gauge", (), "Revision of the store's newest commit.")
+STORE_BYTES = Metric("tracker_store_bytes", "gauge", (), "Size of the store's files; absent of a store in memory.")
+STORE_READABLE = Metric(
+    "tracker_store_readable", "gauge", (), "1 where this scrape could read the store, else 0 and what is of it is absent."
+)
+BATCH_SECONDS = Metric(
+    "tracker_batch_seconds", "histogram", (), "A batch from decoding to the source being told; where the projector runs."
+)
+BATCH_RECORDS = Metric("tracker_batch_records", "histogram", (), "Records of a batch; where the projector runs.")
+COMMIT_SECONDS = Metric("tracker_commit_seconds", "histogram", (), "A batch's transactions in the store; where the projector runs.")
+STATION_SECONDS = Metric(
+    "tracker_station_seconds_total", "counter", ("station",), "Seconds at each station of a batch: decode, load, fold, dump, commit."
+)
+REQUESTS = Metric("tracker_http_requests_total", "counter", ("method", "route", "status"), "HTTP requests by route and status.")
+REQUEST_SECONDS = Metric("tracker_http_request_seconds", "histogram", ("route",), "Until an answer begins.")
+STREAMS_OPEN = Metric("tracker_streams_open", "gauge", (), "Clients that follow changes now.")
+STREAMS_DROPPED = Metric(
+    "tracker_streams_dropped_total", "counter", (), "Clients that were too slow to follow and were told to begin anew."
+)
+METRICS = (
+    RECORDS,
+    NEXT_OFFSET,
+    LAG_RECORDS,
+    LAG_SECONDS,
+    PARKED,
+    TASKS,
+    REVISION,
+    STORE_BYTES,
+    STORE_READABLE,
+    BATCH_SECONDS,
+    BATCH_RECORDS,
+    COMMIT_SECONDS,
+    STATION_SECONDS,
+    REQUESTS,
+    REQUEST_SECONDS,
+    STREAMS_OPEN,
+    STREAMS_DROPPED,
+)
+"""All there are, for the reference."""
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+SIZES = (1, 10, 100, 1_000, 2_500, 5_000, 10_000, 25_000)
+UNROUTED = "none"
+"""The route of a request for what is not there: its path could be anything, and each label value lives for ever."""
+METHODS = frozenset(("GET", "HEAD", "POST", "PATCH", "DELETE", "PUT", "OPTIONS"))
+
+
+class Meters:
+    """The meters of one app. ``on_progress`` takes a projector's progress; without a projector in this process they stay at nothing."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.progressed_at_s: float | None = None
+        """`time.monotonic` of the last batch; None before the first."""
+        self._batch_seconds = self._histogram(BATCH_SECONDS, SECONDS)
+        self._batch_records = self._histogram(BATCH_RECORDS, SIZES)
+        self._commit_seconds = self._histogram(COMMIT_SECONDS, SECONDS)
+        self._stations = self._counter(STATION_SECONDS)
+        self._requests = self._counter(REQUESTS)
+        self._request_seconds = self._histogram(REQUEST_SECONDS, SECONDS)
+        self.streams_open = Gauge(STREAMS_OPEN.name, STREAMS_OPEN.help, registry=self.registry)
+        self.streams_dropped = self._counter(STREAMS_DROPPED)
+
+    def _counter(self, metric: Metric) -> Counter:
+        return Counter(metric.name, metric.help, metric.labels, registry=self.registry)
+
+    def _histogram(self, metric: Metric, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(metric.name, metric.help, metric.labels, registry=self.registry, buckets=buckets)
+
+    def on_progress(self, progress: Progress) -> None:
+        """Take a batch that was committed."""
+        batch = progress.batch
+        self.progressed_at_s = monotonic()
+        self._batch_seconds.observe(batch.seconds)
+        self._batch_records.observe(batch.records)
+        self._commit_seconds.observe(batch.stations.commit)
+        for station in batch.stations.__struct_fields__:
+            self._stations.labels(station).inc(getattr(batch.stations, station))
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Take a request that was answered."""
+        self._requests.labels(method if method in METHODS else "other", route, str(status)).inc()
+        self._request_seconds.labels(route).observe(seconds)
+
+
+class Measured:
+    """Around the whole app: each request is counted, and is a span where OpenTelemetry is there."""
+
+    def __init__(self, app: ASGIApp, meters: Meters) -> None:
+        self._app = app
+        self._meters = meters
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, method = monotonic(), str(scope["method"])
+
+        with request_span(method) as named:
+
+            async def measured(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    route = _route(scope)
+                    named(route, message["status"])
+                    self._meters.answered(method, route, message["status"], monotonic() - began)
+                await send(message)
+
+            await self._app(scope, receive, measured)
+
+
+def _route(scope: Scope) -> str:
+    """The pattern of the path that was found, which is one of few."""
+    return str(getattr(scope.get("route"), "path", UNROUTED))

@@ -1,0 +1,176 @@
+"""Our own API, reading: tasks with all that the tracker knows of them, how many, when, and how the store stands."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from tracker.fold.event import StampParts
+from tracker.fold.view import Reason
+from tracker.query import questions
+from tracker.query.kin import MAX_DEPTH, MAX_TASKS
+from tracker.query.questions import SCAN_LIMIT
+from tracker.query.report import report
+from tracker.web import documents, parked
+from tracker.web.answers import Reading, answer, clock, paged, problems, read
+from tracker.web.context import Served, TaskId
+from tracker.web.problems import Problem
+from tracker.web.selection import parse_selection
+
+MAX_LIMIT = 1_000
+T = TypeVar("T")
+CAP = 10_000
+"""Matching tasks are counted so far unless told: more reads "10,000+"."""
+FILTERS = Field(None, description='Which tasks, as in `state eq "RUNNING" and launcher sw "agg"`.')
+FIELDS = Field(None, description="Only these members, as in `id,completionStatus,tracker.state,attributes.worker`.")
+EXTENSION = Field(default=True, description="Whether tasks have `tracker`, what is known beyond the 18 members of a status.")
+
+router = APIRouter(prefix="/api", tags=["tasks"], responses=problems())
+
+
+class Listing(Reading):
+    """Parameters of a list."""
+
+    filters: str | None = FILTERS
+    sorters: str | None = Field(None, description="Fields, `-` before those that descend, as in `-modified`; `created,id` unless told.")
+    limit: int = Field(100, ge=1, le=MAX_LIMIT, description="At most so many tasks.")
+    after: str | None = Field(None, max_length=8_000, description="The cursor of an earlier page: its `next` has it.")
+    fields: str | None = FIELDS
+    extension: bool = EXTENSION
+
+
+class Showing(Reading):
+    """Parameters of one task."""
+
+    fields: str | None = FIELDS
+    extension: bool = EXTENSION
+
+
+class Counting(Reading):
+    """Parameters of counts."""
+
+    filters: str | None = FILTERS
+    by: str | None = Field(None, description="A field: how many tasks have each of its values.")
+    cap: int = Field(CAP, ge=1, le=1_000_000_000, description="Without `by`: count no further than this.")
+
+
+class Climbing(Reading):
+    """Parameters of a tree."""
+
+    max_tasks: int = Field(1_000, ge=1, le=MAX_TASKS, description="At most so many tasks.")
+    max_depth: int = Field(50, ge=0, le=MAX_DEPTH, description="At most so many levels up, and as many down.")
+
+
+class Timing(Reading):
+    """Parameters of a histogram."""
+
+    filters: str | None = FILTERS
+    field: Literal["created", "modified", "launched", "completed"] = Field("created", description="Which time of a task.")
+    bucket: str | None = Field(None, max_length=20, description="Width, as in `30s`, `5m`, `1h` or `7d`; chosen to fit unless told.")
+    since: str | None = Field(None, max_length=100, description="From this time, as filters have it: `2026-01-31T09:00:00Z`, `now-2h`.")
+    until: str | None = Field(None, max_length=100, description="Before this time.")
+    by: str | None = Field(None, description="A field: each bucket's count is told for each of its values as well.")
+
+
+@router.get("/tasks", operation_id="listTasks", response_model=documents.TaskPage)
+async def list_tasks(request: Request, served: Served, wanted: Annotated[Listing, Query()]) -> Response:
+    """List tasks: those that match, page by page.
+
+    A page goes on after the last task of the one before it, whatever is written in between: `next` is where to go on.
+    """
+    now = clock()
+    select = None if wanted.fields is None else parse_selection(wanted.fields, extension=wanted.extension)
+    question = questions.page(wanted.filters, wanted.sorters, wanted.limit, wanted.after, extension=wanted.extension, now=now)
+    page, at = await read(served, wanted, question, now)
+    document: dict[str, Any] = {"items": page.items if select is None else [select(item) for item in page.items]}
+    if page.looked_at is not None:
+        document["lookedAt"] = page.looked_at
+    return paged(request, document, page.next, at)
+
+
+@router.get("/tasks/{id}", operation_id="getTask", response_model=documents.TaskAnswer, responses=problems(404))
+async def get_task(request: Request, served: Served, id: TaskId, wanted: Annotated[Showing, Query()]) -> Response:
+    """Get one task. An `If-None-Match` with the `ETag` of an earlier answer gives 304 while the task is the same."""
+    select = None if wanted.fields is None else parse_selection(wanted.fields, extension=wanted.extension)
+    found, at = await read(served, wanted, questions.document(id, extension=wanted.extension), clock())
+    document = _there(found, id)
+    if select is not None:
+        document = select(document)
+    # Weak, as `at` moves on while the task stays.
+    tag = f'W/"{hashlib.blake2b(orjson.dumps(document), digest_size=12).hexdigest()}"'
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers={"ETag": tag})
+    return answer({**document, "at": at}, {"ETag": tag})
+
+
+@router.get("/tasks/{id}/why", operation_id="explainTask", response_model=documents.Why, responses=problems(404))
+async def explain_task(served: Served, id: TaskId, wanted: Annotated[Reading, Query()]) -> Response:
+    """Explain one task: for each field the event that set it, or the rule that it follows. Of a deleted task, that it is deleted."""
+    found, at = await read(served, wanted, questions.why(id), clock())
+    fields = {name: _reason(reason) for name, reason in _there(found, id).items()}
+    return answer({"id": id, "fields": fields, "at": at})
+
+
+@router.get("/tasks/{id}/tree", operation_id="getTaskTree", response_model=documents.Tree, responses=problems(404))
+async def get_task_tree(served: Served, id: TaskId, wanted: Annotated[Climbing, Query()]) -> Response:
+    """Get the tree around one task: its ancestors by `parentId` up to the topmost, and all its descendants."""
+    question = questions.tree(id, max_tasks=wanted.max_tasks, max_depth=wanted.max_depth)
+    found, at = await read(served, wanted, question, clock())
+    return answer({**_there(found, id).to_json(), "at": at})
+
+
+@router.get("/counts", operation_id="countTasks", response_model=documents.Counts)
+async def count_tasks(served: Served, wanted: Annotated[Counting, Query()]) -> Response:
+    """Count tasks: all that match, and by the values of a field."""
+    now = clock()
+    if wanted.by is None:
+        total, at = await read(served, wanted, questions.count(wanted.filters, cap=wanted.cap, now=now, scan_limit=SCAN_LIMIT), now)
+        document: dict[str, Any] = {"total": total.number, "exact": total.exact}
+        if total.looked_at is not None:
+            document["lookedAt"] = total.looked_at
+        return answer({**document, "by": None, "counts": None, "other": None, "at": at})
+    found, at = await read(served, wanted, questions.counts(wanted.filters, wanted.by, now=now), now)
+    counts = [{"value": value, "count": count} for value, count in found.values.items()]
+    sums = sum(found.values.values()) + found.other
+    return answer({"total": sums, "exact": True, "by": wanted.by, "counts": counts, "other": found.other, "at": at})
+
+
+@router.get("/histogram", operation_id="getHistogram", response_model=documents.Histogram)
+async def get_histogram(served: Served, wanted: Annotated[Timing, Query()]) -> Response:
+    """Count tasks by a time of theirs, in buckets of one width; tasks without that time are in none."""
+    now = clock()
+    question = questions.histogram(
+        wanted.filters, wanted.field, bucket=wanted.bucket, since=wanted.since, until=wanted.until, by=wanted.by, now=now
+    )
+    found, at = await read(served, wanted, question, now)
+    return answer({**found.to_json(), "at": at})
+
+
+@router.get("/status", operation_id="getStatus", response_model=documents.Status)
+async def get_status(served: Served, wanted: Annotated[Reading, Query()]) -> Response:
+    """How the store stands: positions, lags, counters, parked records, jumps, size."""
+    now = clock()
+    facts, at = await read(served, wanted, lambda snapshot: snapshot.facts(), now)
+    return answer({**report(facts, now).to_json(), "at": at})
+
+
+def _there(found: T | None, id: str) -> T:
+    if found is None:
+        raise Problem(404, f"there is no task {id!r}")
+    return found
+
+
+def _reason(reason: Reason) -> dict[str, Any]:
+    return {"value": reason.value, "event": None if reason.event is None else _event(reason.event), "rule": reason.rule}
+
+
+def _event(stamp: StampParts) -> dict[str, Any]:
+    return {**msgspec.to_builtins(stamp), "time": stamp.time + "Z"}
+
+
+router.include_router(parked.router)
