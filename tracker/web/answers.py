@@ -7,10 +7,13 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import orjson
-from fastapi import Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tracker.errors import UsageError
 from tracker.query.base import Question
+from tracker.query.fields import suggestion
 from tracker.query.freshness import freshness
 from tracker.query.questions import together
 from tracker.query.waiting import Impossible, TimedOut
@@ -47,6 +50,16 @@ class Reading(BaseModel):
     """Parameters of every GET: wait until the store has read so far, then answer."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _are_known(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """What is not looked at is refused: a `filter` instead of `filters` would answer another question."""
+        for name in given:
+            if name not in cls.model_fields:
+                known = suggestion(name, cls.model_fields) or "; parameters are " + ", ".join(cls.model_fields)
+                raise UsageError(f'there is no parameter "{name}" here{known}')
+        return given
 
     wait_for: str | None = Field(
         None,
@@ -93,3 +106,11 @@ def paged(request: Request, document: dict[str, Any], cursor: str | int | None, 
         document["next"] = f"{request.url.path}?{urlencode([*kept, ('after', cursor)])}"
         headers["Link"] = f'<{document["next"]}>; rel="next"'
     return answer({**document, "at": at}, headers)
+
+
+def answer_heads(router: APIRouter) -> None:
+    """Let each GET of the router answer HEAD as well, as GET does but without the body, which the server leaves out."""
+    for route in list(router.routes):
+        if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
+            path = route.path.removeprefix(router.prefix)
+            router.add_api_route(path, route.endpoint, methods=["HEAD"], include_in_schema=False)

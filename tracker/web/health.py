@@ -13,7 +13,7 @@ from tracker.errors import TrackerError
 from tracker.model.times import to_datetime, to_utc
 from tracker.query.report import PartitionReport, StatusReport
 from tracker.web import documents
-from tracker.web.answers import answer, clock
+from tracker.web.answers import answer, answer_heads, clock
 from tracker.web.context import Served
 
 STALLED_S = 60.0
@@ -62,3 +62,6 @@ def _unknown(report: StatusReport) -> str | None:
     if all(each.lag_records is not None for each in report.partitions) and report.partitions:
         return None
     return "how far the store is behind the log is not known: no worker has reported in the last minute"
+
+
+answer_heads(router)

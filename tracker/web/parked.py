@@ -15,7 +15,7 @@ from tracker.errors import NotFound
 from tracker.projector.retry import RetryTotals, retry_parked
 from tracker.stores.base import ParkedRecord, StatusStore
 from tracker.web import documents
-from tracker.web.answers import Reading, answer, clock, paged, problems, read
+from tracker.web.answers import Reading, answer, answer_heads, clock, paged, problems, read
 from tracker.web.context import Context, Served
 from tracker.web.problems import Problem
 
@@ -149,3 +149,6 @@ def _shown(parked: ParkedRecord) -> dict[str, Any]:
 
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+answer_heads(router)

@@ -17,7 +17,7 @@ from tracker.query.kin import MAX_DEPTH, MAX_TASKS
 from tracker.query.questions import SCAN_LIMIT
 from tracker.query.report import report
 from tracker.web import documents, parked
-from tracker.web.answers import Reading, answer, clock, paged, problems, read
+from tracker.web.answers import Reading, answer, answer_heads, clock, paged, problems, read
 from tracker.web.context import Served, TaskId
 from tracker.web.problems import Problem
 from tracker.web.selection import parse_selection
@@ -173,4 +173,5 @@ def _event(stamp: StampParts) -> dict[str, Any]:
     return {**msgspec.to_builtins(stamp), "time": stamp.time + "Z"}
 
 
+answer_heads(router)
 router.include_router(parked.router)
