@@ -130,7 +130,7 @@ class Settings:
     root_path: str = ""
     host_name: tuple[str, ...] = ()
     forwarded_from: str = ""
-    rate_limit: int | None = None
+    rate: int | None = None
     """Requests in 10 s; 0: no limit."""
     on_lost_offset: str = "stop"
     max_batch_records: int = 10_000
@@ -142,6 +142,8 @@ class Settings:
     """Seconds."""
     log_level: str = "info"
     log_format: str = "text"
+    given: frozenset[str] = frozenset()
+    """The names of those that somebody has set."""
 
     @classmethod
     def load(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -167,7 +169,7 @@ class Settings:
     def with_texts(self, texts: Mapping[str, tuple[str, str]]) -> Self:
         """These settings with values read from text; with each value goes what to call it in a message."""
         changes: dict[str, Any] = {name: _READERS[name](value, what) for name, (value, what) in texts.items()}
-        return replace(self, **changes)
+        return replace(self, given=self.given | changes.keys(), **changes)
 
 
 _READERS: dict[str, Callable[[str, str], Any]] = {
@@ -182,7 +184,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "root_path": _prefix,
     "host_name": _names,
     "forwarded_from": _text,
-    "rate_limit": _count_or_none,
+    "rate": _count_or_none,
     "on_lost_offset": one_of(LOST_OFFSET_POLICIES),
     "max_batch_records": count,
     "max_batch_age": duration_s,
@@ -192,7 +194,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "log_level": one_of(LOG_LEVELS),
     "log_format": one_of(LOG_FORMATS),
 }
-assert set(_READERS) == {each.name for each in fields(Settings)}
+assert set(_READERS) == {each.name for each in fields(Settings)} - {"given"}
 
 
 def _read_toml(path: str) -> dict[str, str]:

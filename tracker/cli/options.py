@@ -137,10 +137,10 @@ ForwardedFrom = Annotated[
         show_default=False,
     ),
 ]
-RateLimit = Annotated[
+Rate = Annotated[
     str | None,
     typer.Option(
-        "--rate-limit",
+        "--rate",
         metavar="N",
         help="Requests of one client in 10 seconds; 0: no limit. [default: 100 where a login is needed, else 0]",
         show_default=False,
@@ -160,12 +160,27 @@ def limits_of(settings: Settings) -> Limits | None:
     )
 
 
+By = Annotated[
+    str | None,
+    typer.Option(
+        "--by",
+        metavar="FIELD",
+        help="Counts for each value of a field, such as state.",
+        show_default=False,
+        autocompletion=completing.field,
+    ),
+]
 CARET_CHARACTERS = 100
 """Of a filter, so many are shown around the place that is wrong: a line of most terminals."""
 
 
-def where(text: str | None, now: datetime | None = None) -> Node | None:
-    """The tree of a filter; relative times and ages are those of ``now``, the clock's unless told.
+def now() -> datetime:
+    """The clock's word: what relative times in a filter count from."""
+    return datetime.now(UTC)
+
+
+def where(text: str | None, at: datetime | None = None) -> Node | None:
+    """The tree of a filter; relative times and ages are those ``at`` a moment: now unless told.
 
     FilterError: the sentence, and below it the text with a mark under the place.
     """
@@ -174,7 +189,7 @@ def where(text: str | None, now: datetime | None = None) -> Node | None:
     from tracker.query.filters import parse
 
     try:
-        return parse(text, now=now or datetime.now(UTC))
+        return parse(text, now=at or now())
     except FilterError as error:
         raise FilterError(f"{error}\n{_pointed(text, error.position)}", error.position) from None
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tracker.projector import Projector, Totals
     from tracker.sources.base import OnRevoked, Source
     from tracker.stores.base import StatusStore
+    from tracker.web.context import Writable
 
 
 def run(
@@ -44,7 +45,7 @@ def run(
     root_path: options.RootPath = None,
     host_name: options.HostName = None,
     forwarded_from: options.ForwardedFrom = None,
-    rate_limit: options.RateLimit = None,
+    rate: options.Rate = None,
     kafka_config: options.KafkaConfig = None,
     instance: options.Instance = None,
     on_lost_offset: options.OnLostOffset = None,
@@ -65,7 +66,7 @@ def run(
         root_path=root_path,
         host_name=host_name,
         forwarded_from=forwarded_from,
-        rate_limit=rate_limit,
+        rate=rate,
         kafka_config=kafka_config,
         instance=instance,
         on_lost_offset=on_lost_offset,
@@ -175,10 +176,12 @@ async def _served(settings: Settings, store: StatusStore, projector: Projector) 
     from tracker.stores.memory import MemoryStore
     from tracker.stores.open import open_store
 
+    writable: Writable
     if isinstance(store, MemoryStore):
-        serving = prepared(settings, settings.serve, TaskQuery.over(store), lambda: contextlib.nullcontext(store))
+        query, writable = TaskQuery.over(store), lambda: contextlib.nullcontext(store)
     else:
-        serving = prepared(settings, settings.serve, open_query(settings.store), lambda: open_store(settings.store, create=False))
+        query, writable = open_query(settings.store), lambda: open_store(settings.store, create=False)
+    serving = prepared(settings, settings.serve, query, writable, settings.source)
     stop = asyncio.Event()
     task = asyncio.create_task(serving(stop))
     task.add_done_callback(lambda _: projector.stop())

@@ -39,7 +39,7 @@ def serve(
     root_path: options.RootPath = None,
     host_name: options.HostName = None,
     forwarded_from: options.ForwardedFrom = None,
-    rate_limit: options.RateLimit = None,
+    rate: options.Rate = None,
     kafka_config: options.KafkaConfig = None,
     log_level: options.LogLevel = None,
     log_format: options.LogFormat = None,
@@ -53,7 +53,7 @@ def serve(
         root_path=root_path,
         host_name=host_name,
         forwarded_from=forwarded_from,
-        rate_limit=rate_limit,
+        rate=rate,
         kafka_config=kafka_config,
         log_level=log_level,
         log_format=log_format,
@@ -69,14 +69,15 @@ async def _serve(settings: Settings) -> None:
     query = open_query(settings.store)
     async with query:  # that the store is there is told before anything listens
         pass
-    serving = prepared(settings, settings.listen, query, lambda: open_store(settings.store, create=False))
+    log = settings.source if "source" in settings.given else None
+    serving = prepared(settings, settings.listen, query, lambda: open_store(settings.store, create=False), log)
     stop = asyncio.Event()
     with _stopped_by_signals(stop):
         await serving(stop)
 
 
-def prepared(settings: Settings, address: str, query: TaskQuery, writable: Writable) -> Serving:
-    """The server, listening already. Raises a `TrackerError` for an address that is taken, or that needs a login where there is none."""
+def prepared(settings: Settings, address: str, query: TaskQuery, writable: Writable, log: str | None) -> Serving:
+    """The server, listening already; ``log`` is the source that corrections are written to. Raises a `TrackerError` for an address that is taken, or that needs a login where there is none."""
     try:
         from tracker.web.access import read_access
         from tracker.web.app import create_app
@@ -98,11 +99,11 @@ def prepared(settings: Settings, address: str, query: TaskQuery, writable: Writa
     app = create_app(
         query,
         access=access,
-        corrections=Corrections(settings.source, partial(open_emitter, settings.source, kafka_config=settings.kafka_config)),
+        corrections=None if log is None else Corrections(log, partial(open_emitter, log, kafka_config=settings.kafka_config)),
         writable=writable,
         root_path=settings.root_path,
         hosts=settings.host_name,
-        rate=settings.rate_limit,
+        rate=settings.rate,
     )
     opened = listening(address)
     started = partial(say, telemetry.WEB_STARTED, url=url_of(opened, settings.root_path), login=_login(access))
