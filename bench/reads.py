@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,11 +22,10 @@ from bench import read_store
 from bench.timings import Depth, Read, Timings, in_turns
 from tracker.fold import view
 from tracker.fold.state import from_bytes
-from tracker.query import TaskQuery, open_query, questions
+from tracker.query import TaskQuery, open_query
 from tracker.query.clauses import clause, ordering
 from tracker.query.filters import parse
 from tracker.query.pages import parse_sorters, to_cursor
-from tracker.query.sql import SqlReader
 from tracker.stores import tables
 
 GETS, PAGES, COUNTS, DEPTHS = 5_000, 500, 100, 60
@@ -64,12 +63,11 @@ async def _measured(path: Path, tasks: int) -> list[str]:
     over = []
     # As one would without the tracker: the module's defaults, its cache of statements.
     bare = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False)
-    reader = SqlReader(str(path))
     try:
         async with open_query(f"sqlite:///{path}") as query:
-            results = [
-                _get(query, reader, bare, tasks),
-                _page(query, reader, bare),
+            results: list[Awaitable[Read | Depth]] = [
+                _get(query, bare, tasks),
+                _page(query, bare),
                 *(_counts(query, bare, by) for by in BARE_COUNTS),
                 *(_depth(query, bare, filters, sorters, tasks) for filters, sorters in INDEXED),
             ]
@@ -79,65 +77,42 @@ async def _measured(path: Path, tasks: int) -> list[str]:
                 if not line.holds:
                     over.append(line.name)
     finally:
-        reader.close()
         bare.close()
     return over
 
 
-async def _get(query: TaskQuery, reader: SqlReader, bare: sqlite3.Connection, tasks: int) -> Read:
+async def _get(query: TaskQuery, bare: sqlite3.Connection, tasks: int) -> Read:
     line = Read("one document by id", serialisation=Timings())
-    asked, in_place, thread, threaded, model = (Timings() for _ in range(5))
-    line.told = {
-        "without JSON": asked,
-        "without JSON and without the thread": in_place,
-        "a thread and back, with nothing to do": thread,
-        "the bare SQL in a thread": threaded,
-        "get: the pydantic model": model,
-    }
+    model, thread = Timings(), Timings()
+    line.told = {"get: the pydantic model": model, "to a thread and back, with nothing to do": thread}
     ids = Random(1).choices([read_store.task_id(number) for number in range(tasks)], k=GETS)
     registers = dict(_rows(bare, "SELECT id, registers FROM task WHERE id IN (SELECT value FROM json_each(?))", orjson.dumps(ids)))
-
-    def select_bare(id: str) -> Any:
-        return bare.execute(BARE_GET, (id,)).fetchone()
 
     async def read(id: str) -> None:
         orjson.dumps(await query.document(id))
 
     async def read_bare(id: str) -> None:
-        select_bare(id)
+        bare.execute(BARE_GET, (id,)).fetchone()
 
     async def serialise(id: str) -> None:
         _serialised(id, registers[id])
 
-    async def read_in_place(id: str) -> None:
-        with reader.snapshot() as snapshot:
-            questions.document(id)(snapshot)
-
-    async def read_thread(_: str) -> None:
+    async def in_thread(_: str) -> None:
         await asyncio.to_thread(int)
 
-    async def read_threaded(id: str) -> None:
-        await asyncio.to_thread(select_bare, id)
+    async def get(id: str) -> None:
+        await query.get(id)
 
     assert line.serialisation is not None
-    steps = [
-        (line.read, read),
-        (line.bare, read_bare),
-        (line.serialisation, serialise),
-        (asked, query.document),
-        (in_place, read_in_place),
-        (thread, read_thread),
-        (threaded, read_threaded),
-        (model, query.get),
-    ]
+    steps = [(line.read, read), (line.bare, read_bare), (line.serialisation, serialise), (model, get), (thread, in_thread)]
     await in_turns(ids, steps)
     return line
 
 
-async def _page(query: TaskQuery, reader: SqlReader, bare: sqlite3.Connection) -> Read:
+async def _page(query: TaskQuery, bare: sqlite3.Connection) -> Read:
     line = Read(f"250 by {RUNNING}, -modified", serialisation=Timings())
-    in_place, model = Timings(), Timings()
-    line.told = {"without JSON and without the thread": in_place, "list: the pydantic models": model}
+    model = Timings()
+    line.told = {"list: the pydantic models": model}
     rows = _rows(bare, BARE_RUNNING)[:250]
     page = await query.documents_page(RUNNING, "-modified", 250)
     assert [document["id"] for document in page.items] == [row[0] for row in rows]
@@ -151,15 +126,11 @@ async def _page(query: TaskQuery, reader: SqlReader, bare: sqlite3.Connection) -
     async def serialise(_: int) -> None:
         orjson.dumps([view.view(id, from_bytes(registers)) for id, _, registers in rows])
 
-    async def read_in_place(_: int) -> None:
-        with reader.snapshot() as snapshot:
-            questions.page(RUNNING, "-modified", 250)(snapshot)
-
     async def read_list(_: int) -> None:
         await query.list(RUNNING, "-modified", 250)
 
     assert line.serialisation is not None
-    steps = [(line.read, read), (line.bare, read_bare), (line.serialisation, serialise), (in_place, read_in_place), (model, read_list)]
+    steps = [(line.read, read), (line.bare, read_bare), (line.serialisation, serialise), (model, read_list)]
     await in_turns(range(PAGES), steps)
     return line
 
