@@ -19,10 +19,13 @@ from tracker.query.questions import together
 from tracker.query.waiting import Impossible, TimedOut
 from tracker.web.context import Context
 from tracker.web.documents import ProblemDocument
-from tracker.web.problems import MEDIA_TYPE, Problem
+from tracker.web.problems import Problem
 
 MAX_WAIT_S = 10.0
 """A request that waits holds a connection: after so long the client asks again."""
+WAITING = (409, 504)
+"""Statuses of what takes `wait_for`."""
+WRITING = (404, 408, 409, 413)
 T = TypeVar("T")
 
 _PROBLEMS = {
@@ -30,6 +33,7 @@ _PROBLEMS = {
     401: "No token, or none that is valid",
     403: "The token lacks the scope",
     404: "It is not there",
+    408: "The body did not come in time",
     409: "It can't be as things stand",
     413: "The request is too large",
     429: "Too many requests: `Retry-After` says when to come back",
@@ -41,9 +45,7 @@ _PROBLEMS = {
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The documentation of an operation's errors: those that any has, and these."""
-    told = sorted({400, 401, 403, 409, 429, 500, 503, 504, *statuses})
-    schema = {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}
-    return {status: {"description": _PROBLEMS[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in told}
+    return {status: {"model": ProblemDocument, "description": _PROBLEMS[status]} for status in (400, 401, 403, 429, 500, 503, *statuses)}
 
 
 class Reading(BaseModel):

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from fastapi import FastAPI
 
 from tracker.query.api import TaskQuery
-from tracker.web import faults, oauth, task_status
+from tracker.web import faults, oauth, openapi, task_status
 from tracker.web.access import Access
 from tracker.web.context import Context, Writable
 from tracker.web.corrections import Corrections
@@ -69,4 +69,5 @@ def create_app(
     app.include_router(oauth.router)
     for module in others:
         app.include_router(module.router)
+    openapi.describe(app)
     return app

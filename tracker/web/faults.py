@@ -46,7 +46,23 @@ class ErrorResponse(BaseModel):
     causes: list[ErrorMessage]
 
 
-RESPONSES: dict[int | str, dict[str, Any]] = {"default": {"model": ErrorResponse, "description": "What is wrong, in one sentence"}}
+class Unauthorized(BaseModel):
+    """The body of a 401."""
+
+    error: str = Field(examples=["JWT validation failed: JWT is expired"])
+
+
+class TooManyRequests(BaseModel):
+    """The body of a 429."""
+
+    message: str = Field(examples=[" Rate Limit Exceeded "])
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    401: {"model": Unauthorized, "description": "No token, or none that is valid"},
+    429: {"model": TooManyRequests, "description": "Too many requests: `Retry-After` says when to come back"},
+    "default": {"model": ErrorResponse, "description": "What is wrong, in one sentence"},
+}
 """For a router: every answer that is not said otherwise, which keeps FastAPI's own 422 out of the document."""
 
 

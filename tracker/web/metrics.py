@@ -14,8 +14,9 @@ from tracker.errors import TrackerError
 from tracker.query.report import PartitionReport, StatusReport
 from tracker.stores.base import OUTCOMES
 from tracker.web import meters as names
-from tracker.web.answers import clock, problems
+from tracker.web.answers import clock
 from tracker.web.context import Served
+from tracker.web.faults import RESPONSES
 
 router = APIRouter(tags=["operations"])
 
@@ -24,7 +25,7 @@ router = APIRouter(tags=["operations"])
     "/metrics",
     operation_id="getMetrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problems()},
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **RESPONSES},
 )
 async def get_metrics(request: Request, served: Served) -> Response:
     """Metrics for Prometheus, as text or as OpenMetrics, whichever it accepts."""

@@ -15,7 +15,7 @@ from tracker.errors import NotFound
 from tracker.projector.retry import RetryTotals, retry_parked
 from tracker.stores.base import ParkedRecord, StatusStore
 from tracker.web import documents
-from tracker.web.answers import Reading, answer, answer_heads, clock, paged, problems, read
+from tracker.web.answers import WAITING, WRITING, Reading, answer, answer_heads, clock, paged, problems, read
 from tracker.web.context import Context, Served
 from tracker.web.problems import Problem
 
@@ -26,7 +26,7 @@ ReasonName: TypeAlias = Literal["too-large", "not-json", "not-an-event", "invali
 Number: TypeAlias = Annotated[int, Path(ge=1, le=MAX_NUMBER, description="The store's own number of the record.")]
 Reason: TypeAlias = Annotated[ReasonName | None, Query(description="Only records refused for this reason; all of them unless told.")]
 
-router = APIRouter(prefix="/parked", tags=["parked"])
+router = APIRouter(prefix="/parked", tags=["parked"], responses=problems())
 
 
 class Listing(Reading):
@@ -37,7 +37,7 @@ class Listing(Reading):
     after: int = Field(0, ge=0, le=MAX_NUMBER, description="Those with a greater number.")
 
 
-@router.get("", operation_id="listParked", response_model=documents.ParkedPage)
+@router.get("", operation_id="listParked", response_model=documents.ParkedPage, responses=problems(*WAITING))
 async def list_parked(request: Request, served: Served, wanted: Annotated[Listing, Query()]) -> Response:
     """List the refused records, by number."""
     found, at = await read(
@@ -48,7 +48,7 @@ async def list_parked(request: Request, served: Served, wanted: Annotated[Listin
     return paged(request, {"items": [_shown(each) for each in shown]}, cursor, at)
 
 
-@router.get("/{number}", operation_id="getParked", response_model=documents.ParkedWithBytes, responses=problems(404))
+@router.get("/{number}", operation_id="getParked", response_model=documents.ParkedWithBytes, responses=problems(404, *WAITING))
 async def get_parked(served: Served, number: Number, wanted: Annotated[Reading, Query()]) -> Response:
     """Get one refused record with its bytes and headers."""
     parked, at = await read(served, wanted, lambda snapshot: snapshot.parked_record(number), clock())
@@ -60,7 +60,7 @@ async def get_parked(served: Served, number: Number, wanted: Annotated[Reading, 
     return answer({**_shown(parked), "value": value, "headers": headers, "at": at})
 
 
-@router.post("/retry", operation_id="retryAllParked", response_model=documents.RetryDocument, responses=problems(409))
+@router.post("/retry", operation_id="retryAllParked", response_model=documents.RetryDocument, responses=problems(*WRITING))
 async def retry_all(served: Served, reason: Reason = None) -> Response:
     """Try all refused records again (or those of one reason): what is an event by the store's present rules is folded, the rest stays."""
 
@@ -75,13 +75,13 @@ async def retry_all(served: Served, reason: Reason = None) -> Response:
     return _totals(await _writing(served, retry))
 
 
-@router.post("/{number}/retry", operation_id="retryParked", response_model=documents.RetryDocument, responses=problems(404, 409))
+@router.post("/{number}/retry", operation_id="retryParked", response_model=documents.RetryDocument, responses=problems(*WRITING))
 async def retry_one(served: Served, number: Number) -> Response:
     """Try one refused record again."""
     return _totals(await _writing(served, partial(_retry_one, number)))
 
 
-@router.delete("/{number}", operation_id="dropParked", response_model=documents.DropDocument, responses=problems(404, 409))
+@router.delete("/{number}", operation_id="dropParked", response_model=documents.DropDocument, responses=problems(*WRITING))
 async def drop(served: Served, number: Number) -> Response:
     """Delete the bytes of one refused record; the record and its count stay, so that the sums add up."""
 

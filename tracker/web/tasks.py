@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 import orjson
-from fastapi import APIRouter, Query, Request, Response
-from pydantic import Field
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import Field, WithJsonSchema
 
 from tracker.fold.event import StampParts
 from tracker.fold.view import Reason
-from tracker.query import questions
+from tracker.query import fields, questions
 from tracker.query.kin import MAX_DEPTH, MAX_TASKS
 from tracker.query.questions import SCAN_LIMIT
 from tracker.query.report import report
 from tracker.web import documents, parked
-from tracker.web.answers import Reading, answer, answer_heads, clock, paged, problems, read
+from tracker.web.answers import WAITING, Reading, answer, answer_heads, clock, paged, problems, read
 from tracker.web.context import Served, TaskId
 from tracker.web.problems import Problem
 from tracker.web.selection import parse_selection
 
 MAX_LIMIT = 1_000
+FieldName: TypeAlias = Annotated[str, WithJsonSchema({"type": "string", "enum": list(fields.FIELDS)})]
+Tags: TypeAlias = Annotated[str | None, Header(description="The `ETag` of an earlier answer.")]
 T = TypeVar("T")
 CAP = 10_000
 """Matching tasks are counted so far unless told: more reads "10,000+"."""
-FILTERS = Field(None, description='Which tasks, as in `state eq "RUNNING" and launcher sw "agg"`.')
-FIELDS = Field(None, description="Only these members, as in `id,completionStatus,tracker.state,attributes.worker`.")
+FILTERS = Field(
+    None, json_schema_extra={"format": "task-filter"}, description='Which tasks, as in `state eq "RUNNING" and launcher sw "agg"`.'
+)
+FIELDS = Field(
+    None,
+    json_schema_extra={"format": "task-fields"},
+    description="Only these members, as in `id,completionStatus,tracker.state,attributes.worker`.",
+)
 EXTENSION = Field(default=True, description="Whether tasks have `tracker`, what is known beyond the 18 members of a status.")
 
 router = APIRouter(prefix="/api", tags=["tasks"], responses=problems())
@@ -37,9 +45,15 @@ class Listing(Reading):
     """Parameters of a list."""
 
     filters: str | None = FILTERS
-    sorters: str | None = Field(None, description="Fields, `-` before those that descend, as in `-modified`; `created,id` unless told.")
+    sorters: str | None = Field(
+        None,
+        json_schema_extra={"format": "task-sorters"},
+        description="Fields, `-` before those that descend, as in `-modified`; `created,id` unless told.",
+    )
     limit: int = Field(100, ge=1, le=MAX_LIMIT, description="At most so many tasks.")
-    after: str | None = Field(None, max_length=8_000, description="The cursor of an earlier page: its `next` has it.")
+    after: str | None = Field(
+        None, json_schema_extra={"format": "task-cursor"}, max_length=8_000, description="The cursor of an earlier page: its `next` has it."
+    )
     fields: str | None = FIELDS
     extension: bool = EXTENSION
 
@@ -55,7 +69,7 @@ class Counting(Reading):
     """Parameters of counts."""
 
     filters: str | None = FILTERS
-    by: str | None = Field(None, description="A field: how many tasks have each of its values.")
+    by: FieldName | None = Field(None, description="A field: how many tasks have each of its values.")
     cap: int = Field(CAP, ge=1, le=1_000_000_000, description="Without `by`: count no further than this.")
 
 
@@ -71,13 +85,20 @@ class Timing(Reading):
 
     filters: str | None = FILTERS
     field: Literal["created", "modified", "launched", "completed"] = Field("created", description="Which time of a task.")
-    bucket: str | None = Field(None, max_length=20, description="Width, as in `30s`, `5m`, `1h` or `7d`; chosen to fit unless told.")
-    since: str | None = Field(None, max_length=100, description="From this time, as filters have it: `2026-01-31T09:00:00Z`, `now-2h`.")
-    until: str | None = Field(None, max_length=100, description="Before this time.")
-    by: str | None = Field(None, description="A field: each bucket's count is told for each of its values as well.")
+    bucket: str | None = Field(
+        None, pattern="^[1-9][0-9]{0,5}[smhd]$", description="Width, as in `30s`, `5m`, `1h` or `7d`; chosen to fit unless told."
+    )
+    since: str | None = Field(
+        None,
+        json_schema_extra={"format": "task-time"},
+        max_length=100,
+        description="From this time, as filters have it: `2026-01-31T09:00:00Z`, `now-2h`.",
+    )
+    until: str | None = Field(None, json_schema_extra={"format": "task-time"}, max_length=100, description="Before this time.")
+    by: FieldName | None = Field(None, description="A field: each bucket's count is told for each of its values as well.")
 
 
-@router.get("/tasks", operation_id="listTasks", response_model=documents.TaskPage)
+@router.get("/tasks", operation_id="listTasks", response_model=documents.TaskPage, responses=problems(*WAITING))
 async def list_tasks(request: Request, served: Served, wanted: Annotated[Listing, Query()]) -> Response:
     """List tasks: those that match, page by page.
 
@@ -93,8 +114,13 @@ async def list_tasks(request: Request, served: Served, wanted: Annotated[Listing
     return paged(request, document, page.next, at)
 
 
-@router.get("/tasks/{id}", operation_id="getTask", response_model=documents.TaskAnswer, responses=problems(404))
-async def get_task(request: Request, served: Served, id: TaskId, wanted: Annotated[Showing, Query()]) -> Response:
+@router.get(
+    "/tasks/{id}",
+    operation_id="getTask",
+    response_model=documents.TaskAnswer,
+    responses={304: {"description": "The task is as it was"}, **problems(404, *WAITING)},
+)
+async def get_task(served: Served, id: TaskId, wanted: Annotated[Showing, Query()], if_none_match: Tags = None) -> Response:
     """Get one task. An `If-None-Match` with the `ETag` of an earlier answer gives 304 while the task is the same."""
     select = None if wanted.fields is None else parse_selection(wanted.fields, extension=wanted.extension)
     found, at = await read(served, wanted, questions.document(id, extension=wanted.extension), clock())
@@ -103,20 +129,20 @@ async def get_task(request: Request, served: Served, id: TaskId, wanted: Annotat
         document = select(document)
     # Weak, as `at` moves on while the task stays.
     tag = f'W/"{hashlib.blake2b(orjson.dumps(document), digest_size=12).hexdigest()}"'
-    if tag in request.headers.get("if-none-match", ""):
+    if {tag, "*"} & {each.strip() for each in (if_none_match or "").split(",")}:
         return Response(status_code=304, headers={"ETag": tag})
     return answer({**document, "at": at}, {"ETag": tag})
 
 
-@router.get("/tasks/{id}/why", operation_id="explainTask", response_model=documents.Why, responses=problems(404))
+@router.get("/tasks/{id}/why", operation_id="explainTask", response_model=documents.Why, responses=problems(404, *WAITING))
 async def explain_task(served: Served, id: TaskId, wanted: Annotated[Reading, Query()]) -> Response:
     """Explain one task: for each field the event that set it, or the rule that it follows. Of a deleted task, that it is deleted."""
     found, at = await read(served, wanted, questions.why(id), clock())
-    fields = {name: _reason(reason) for name, reason in _there(found, id).items()}
-    return answer({"id": id, "fields": fields, "at": at})
+    reasons = {name: _reason(reason) for name, reason in _there(found, id).items()}
+    return answer({"id": id, "fields": reasons, "at": at})
 
 
-@router.get("/tasks/{id}/tree", operation_id="getTaskTree", response_model=documents.Tree, responses=problems(404))
+@router.get("/tasks/{id}/tree", operation_id="getTaskTree", response_model=documents.Tree, responses=problems(404, *WAITING))
 async def get_task_tree(served: Served, id: TaskId, wanted: Annotated[Climbing, Query()]) -> Response:
     """Get the tree around one task: its ancestors by `parentId` up to the topmost, and all its descendants."""
     question = questions.tree(id, max_tasks=wanted.max_tasks, max_depth=wanted.max_depth)
@@ -124,7 +150,7 @@ async def get_task_tree(served: Served, id: TaskId, wanted: Annotated[Climbing, 
     return answer({**_there(found, id).to_json(), "at": at})
 
 
-@router.get("/counts", operation_id="countTasks", response_model=documents.Counts)
+@router.get("/counts", operation_id="countTasks", response_model=documents.Counts, responses=problems(*WAITING))
 async def count_tasks(served: Served, wanted: Annotated[Counting, Query()]) -> Response:
     """Count tasks: all that match, and by the values of a field."""
     now = clock()
@@ -140,7 +166,7 @@ async def count_tasks(served: Served, wanted: Annotated[Counting, Query()]) -> R
     return answer({"total": sums, "exact": True, "by": wanted.by, "counts": counts, "other": found.other, "at": at})
 
 
-@router.get("/histogram", operation_id="getHistogram", response_model=documents.Histogram)
+@router.get("/histogram", operation_id="getHistogram", response_model=documents.Histogram, responses=problems(*WAITING))
 async def get_histogram(served: Served, wanted: Annotated[Timing, Query()]) -> Response:
     """Count tasks by a time of theirs, in buckets of one width; tasks without that time are in none."""
     now = clock()
@@ -151,7 +177,7 @@ async def get_histogram(served: Served, wanted: Annotated[Timing, Query()]) -> R
     return answer({**found.to_json(), "at": at})
 
 
-@router.get("/status", operation_id="getStatus", response_model=documents.Status)
+@router.get("/status", operation_id="getStatus", response_model=documents.Status, responses=problems(*WAITING))
 async def get_status(served: Served, wanted: Annotated[Reading, Query()]) -> Response:
     """How the store stands: positions, lags, counters, parked records, jumps, size."""
     now = clock()
