@@ -17,9 +17,19 @@ WRONG_USAGE = [
     (["list", "--format", "tabel"], "did you mean table?"),
     (["list", "--limit", "-1"], "--limit can't be -1"),
     (["list", "--limit", "many"], "'--limit'"),
-    (["list", "--filter", 'stat eq "RUNNING"'], 'did you mean "state"'),
     (["list", "--sort", "modifed"], 'did you mean "modified"'),
+    (["list", "--offset", "-1"], "offset"),
+    (["list", "--after", "x"], "expected a cursor"),
+    (["list", "--after", "x", "--offset", "1"], "not both"),
     (["count", "--by", "stat"], 'did you mean "state"'),
+    (["count", "--cap", "0"], "a cap is 1 or more"),
+    (["count", "--cap", "9", "--by", "state"], "give one of them"),
+    (["histogram", "--over", "complete"], 'did you mean "completed"'),
+    (["histogram", "--by", "stat"], 'did you mean "state"'),
+    (["histogram", "--bucket", "fast"], "such as 30s"),
+    (["histogram", "--since", "yesterday"], "since: expected a time"),
+    (["tree"], "TASK"),
+    (["tree", "t1", "--limit", "0"], "1 to 10,000 tasks"),
     (["list", "--store", "sqlit:///x.db"], "expected a store such as sqlite:///status.db"),
     (["get"], "TASK"),
     (["emit", "complete", "t1"], "did you mean completed?"),
@@ -46,7 +56,6 @@ WRONG_USAGE = [
     (["emit", "created", "t1", "--data", '{"attributes":{"b":' + "[" * 800 + "]" * 800 + "}}"], "levels of nesting"),
     (["emit", "created", "t1", "--attribute", "a=" + "[" * 50_000 + "]" * 50_000], "--attribute a is nested too deep"),
     (["get", "a\udcff"], "udcff"),
-    (["list", "--filter", 'id eq "a\udcff"'], "not Unicode text"),
     (["run", "--source", "kafka:/localhost/x"], "did you mean kafka://localhost/x?"),
     (["run", "--source", "kafka//localhost/x"], "did you mean kafka://localhost/x?"),
     (["emit", "created", "t1", "--source", "kafka:localhost/x"], "did you mean kafka://localhost/x?"),
@@ -85,9 +94,42 @@ def test_wrong_usage_is_exit_code_2(cli, arguments: list[str], expected: str) ->
     assert "hunter2" not in result.err
 
 
+FILTERS = [
+    ('stat eq "RUNNING"', 'did you mean "state"', 0),
+    ('state eqq "RUNNING"', 'did you mean "eq"', 6),
+    ("state eq", "found the end", 8),
+    ('uniqueName eq "日本" anf', 'did you mean "and"', 21),
+    ('id eq "a\udcff"', "not Unicode text", 6),
+]
+
+
+@pytest.mark.parametrize("command", ["list", "count", "watch", "export", "histogram"])
+@pytest.mark.parametrize(("text", "expected", "column"), FILTERS, ids=lambda value: ascii(value)[:40])
+@pytest.mark.usefixtures("filled")
+def test_a_filter_error_points_at_its_place(cli, command: str, text: str, expected: str, column: int) -> None:
+    """Below the sentence stands the filter, and below that a mark under what is wrong."""
+    result = cli(command, "--filter", text)
+    assert (result.code, result.out) == (2, "")
+    sentence, shown, mark = result.err.splitlines()
+    assert expected in sentence
+    assert shown.startswith("  ")
+    assert mark == "  " + " " * column + "^"
+
+
+@pytest.mark.usefixtures("filled")
+def test_of_a_long_filter_the_part_around_the_error_is_shown(cli) -> None:
+    """A filter of 3,000 characters does not fill the screen."""
+    text = " or ".join(['state eq "RUNNING"'] * 100) + " or stat pr"
+    _, shown, mark = cli("count", "--filter", text).err.splitlines()
+    assert len(shown) <= 102
+    assert shown[mark.index("^") :].startswith("stat") or shown[mark.index("^") :].startswith("pr")
+
+
 FAILURES = [
     (["get", "nope"], "there is no task nope"),
     (["why", "nope"], "there is no task nope"),
+    (["tree", "nope"], "there is no task nope"),
+    (["tree", "gone"], "there is no task gone"),
     (["list", "--store", "sqlite:///none.db"], "none.db"),
     (["status", "--store", "sqlite:///none.db"], "none.db"),
     (["watch", "--store", "sqlite:///none.db"], "none.db"),

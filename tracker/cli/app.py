@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tracker.cli import emitting, exporting, health, parking, reading, replaying, running, serving, simulating, watching
+from tracker.cli import emitting, exporting, health, histogram, parking, reading, replaying, running, serving, simulating, tree, watching
 
 app = typer.Typer(
     name="tracker",
@@ -39,6 +39,8 @@ app.command("replay")(replaying.replay)
 app.command("list")(reading.list_)
 app.command("get")(reading.get)
 app.command("count")(reading.count)
+app.command("histogram")(histogram.histogram)
+app.command("tree")(tree.tree)
 app.command("why")(reading.why)
 app.command("watch")(watching.watch)
 app.command("status")(health.status)

@@ -40,9 +40,14 @@ def field(incomplete: str) -> list[str]:
     return _whole("", incomplete, FIELDS)
 
 
+def times(incomplete: str) -> list[str]:
+    """The times that a histogram can be over."""
+    return _whole("", incomplete, ("created", "modified", "launched", "completed"))
+
+
 def filters(incomplete: str) -> list[str]:
     """What can stand next in a filter: a field, then its operators, then its words if it has such, then ``and`` or ``or``."""
-    from tracker.query.fields import FIELDS
+    from tracker.query.fields import KNOWN
 
     found = list(_TOKEN.finditer(incomplete))
     is_begun = bool(found) and found[-1].end() == len(incomplete) and found[-1][0] not in {"(", ")", ","}
@@ -52,16 +57,16 @@ def filters(incomplete: str) -> list[str]:
     latest = tokens[-1] if tokens else "("
     listed = "in" in tokens and tokens[-tokens[::-1].index("in") :][:1] == ["("] and ")" not in tokens[-tokens[::-1].index("in") :]
     if listed:
-        named = FIELDS.get(tokens[-tokens[::-1].index("in") - 2])
+        named = KNOWN.get(tokens[-tokens[::-1].index("in") - 2])
         return _whole(before, last, _quoted(named) if latest in {"(", ","} else [])
     if latest in {"(", "and", "or", "not"}:
-        return _whole(before, last, (*FIELDS, "not", "pr"))
+        return _whole(before, last, (*KNOWN, "attributes.", "not", "pr"))
     if latest == "pr":
-        return _whole(before, last, FIELDS)
-    if latest in FIELDS and tokens[-2:-1] != ["pr"]:
-        return _whole(before, last, (*FIELDS[latest].kind.operators, "isnull"))
+        return _whole(before, last, (*KNOWN, "attributes."))
+    if latest in KNOWN and tokens[-2:-1] != ["pr"]:
+        return _whole(before, last, (*KNOWN[latest].operators, "isnull"))
     if latest in {"eq", "ne", "in"} and len(tokens) > 1:
-        return _whole(before + ("(" if latest == "in" else ""), last, _quoted(FIELDS.get(tokens[-2])))
+        return _whole(before + ("(" if latest == "in" else ""), last, _quoted(KNOWN.get(tokens[-2])))
     return _whole(before, last, ("and", "or"))
 
 
@@ -85,15 +90,6 @@ async def _ids(store: str | None, incomplete: str) -> list[str]:
     async with open_query(Settings.load().with_flags(store=store).store) as query:
         page = await query.documents_page(f'id sw "{text}"' if text else None, "id", MAX_IDS)
     return [document["id"] for document in page.items]
-
-
-def words(*known: str) -> object:
-    """A completion that offers these words."""
-
-    def offered(incomplete: str) -> list[str]:
-        return _whole("", incomplete, known)
-
-    return offered
 
 
 def _whole(before: str, last: str, known: Iterable[str]) -> list[str]:

@@ -11,13 +11,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from tracker.cli import options, output
 from tracker.errors import TrackerError
 from tracker.settings import Settings
+
+if TYPE_CHECKING:
+    from tracker.query.filters import Node
 
 FORMATS = ("jsonl", "csv")
 
@@ -39,21 +42,21 @@ def export(
 ) -> None:
     """Write all statuses, in code point order of the ids: equal stores give equal bytes."""
     options.chosen(format_, FORMATS, "--format")
-    settings = Settings.load().with_flags(store=store)
+    settings, where = Settings.load().with_flags(store=store), options.where(filter_)
     with _target(out) as file:
-        written = asyncio.run(_export(settings.store, file, format_, filter_, extension=extension, shown=not quiet and sys.stderr.isatty()))
+        written = asyncio.run(_export(settings.store, file, format_, where, extension=extension, shown=not quiet and sys.stderr.isatty()))
     if out is not None and not quiet:
         output.note(f"{written:,} statuses written to {out}")
 
 
-async def _export(url: str, file: TextIO, format_: str, filter_: str | None, *, extension: bool, shown: bool) -> int:
+async def _export(url: str, file: TextIO, format_: str, where: Node | None, *, extension: bool, shown: bool) -> int:
     from tracker.query.api import open_query
 
     written = 0
     async with open_query(url) as query:
         write = _json_writer(file) if format_ == "jsonl" else csv_writer(file, extension=extension)
-        with _bar(await query.count(filter_) if shown else None) as advance:
-            async with aclosing(query.documents(filter_, extension=extension)) as documents:
+        with _bar(await query.count(where) if shown else None) as advance:
+            async with aclosing(query.documents(where, extension=extension)) as documents:
                 async for document in documents:
                     write(document)
                     written += 1

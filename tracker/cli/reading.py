@@ -16,6 +16,8 @@ from tracker.settings import Settings
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from tracker.query.filters import Node
+
 FORMATS = ("table", "json", "jsonl", "csv")
 DEFAULT_LIMIT = 50
 
@@ -33,6 +35,15 @@ def list_(
         typer.Option("--format", metavar="|".join(FORMATS), help="[default: table on a terminal, else jsonl]", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json: one array.")] = False,
+    after: Annotated[
+        str | None,
+        typer.Option(
+            "--after", metavar="CURSOR", help="Go on after an earlier page, whose last line on standard error has it.", show_default=False
+        ),
+    ] = None,
+    offset: Annotated[
+        int | None, typer.Option("--offset", metavar="N", help="Leave out the first so many. [default: 0]", show_default=False)
+    ] = None,
     extension: Annotated[bool, typer.Option("--extension", help="Add the key tracker to the documents.")] = False,
 ) -> None:
     """List tasks: the newest first, unless --sort says otherwise."""
@@ -42,33 +53,37 @@ def list_(
     limit = DEFAULT_LIMIT if limit is None else limit
     if limit < 0:
         raise UsageError(f"--limit can't be {limit}: expected a whole number, 0 for all")
-    settings = Settings.load().with_flags(store=store)
-    asyncio.run(_list(settings.store, filter_, sort or "-modified", limit, chosen, extension=extension))
+    settings, where = Settings.load().with_flags(store=store), options.where(filter_)
+    asyncio.run(_list(settings.store, where, sort or "-modified", limit, chosen, after, offset or 0, extension=extension))
 
 
-async def _list(url: str, filter_: str | None, sorters: str, limit: int, format_: str, *, extension: bool) -> None:
+async def _list(
+    url: str, where: Node | None, sorters: str, limit: int, format_: str, after: str | None, offset: int, *, extension: bool
+) -> None:
     from tracker.cli.exporting import csv_writer
     from tracker.query.api import open_query
     from tracker.query.questions import MAX_LIMIT
 
     found: list[dict[str, Any]] = []
     write = csv_writer(sys.stdout, extension=extension) if format_ == "csv" else output.write_json if format_ == "jsonl" else found.append
+    number, cursor, skipped = 0, after, offset
     async with open_query(url) as query:
-        number, more = 0, False
-        if 0 < limit <= MAX_LIMIT:  # an index gives the first page without sorting all
-            page = await query.documents_page(filter_, sorters, limit, extension=extension)
-            number, more = len(page.items), page.next is not None
-            for document in page.items:
-                write(document)
+        if limit or after or offset:
+            while True:  # pages of an index: all is sorted by none of them
+                size = min(limit - number, MAX_LIMIT) if limit else MAX_LIMIT
+                page = await query.documents_page(where, sorters, size, cursor, offset=offset, extension=extension, scan_limit=None)
+                number, cursor, offset = number + len(page.items), page.next, 0
+                for document in page.items:
+                    write(document)
+                if cursor is None or number == limit:
+                    break
         else:
-            async with aclosing(query.documents(filter_, sorters, extension=extension)) as documents:
+            async with aclosing(query.documents(where, sorters, extension=extension)) as documents:
                 async for document in documents:
-                    if limit and number == limit:
-                        more = True
-                        break
                     number += 1
                     write(document)
-        total = await query.count(filter_) if more else number
+            cursor = None
+        total = await query.count(where) if cursor else number
     if format_ == "json":
         output.write_json(found)
     elif format_ == "table":
@@ -76,10 +91,10 @@ async def _list(url: str, filter_: str | None, sorters: str, limit: int, format_
 
         console = output.console()
         console.print(task_table(found, console.width))
-    if more:
-        output.note(f"{number:,} of {total:,} tasks; --limit 0 shows all")
+    if cursor:
+        output.note(f"{number:,} of {total:,} tasks; --limit 0 shows all, and these go on with\n--after {cursor}")
     elif not number:
-        output.note("no task matches" if filter_ else "the store has no tasks yet")
+        output.note("the store has no tasks yet" if where is None and not after and not skipped else "no task matches")
 
 
 def get(
@@ -139,17 +154,24 @@ def _message(message: dict[str, Any]) -> str:
 def count(
     store: options.Store = None,
     filter_: options.Filter = None,
-    by: Annotated[
-        str | None, typer.Option("--by", metavar="FIELD", help="Counts for each value of a field, such as state.", show_default=False)
+    by: options.By = None,
+    cap: Annotated[
+        int | None, typer.Option("--cap", metavar="N", help="Count no further; where there are more, N+ is shown.", show_default=False)
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Count tasks."""
-    settings = Settings.load().with_flags(store=store)
-    counted = asyncio.run(_count(settings.store, filter_, by))
-    if isinstance(counted, int):
-        output.write_json({"count": counted}) if as_json else output.write_line(str(counted))
+    if by is not None and cap is not None:
+        raise UsageError("--by counts all values and --cap ends the counting early: give one of them")
+    settings, where = Settings.load().with_flags(store=store), options.where(filter_)
+    if by is None:
+        number, exact = asyncio.run(_count(settings.store, where, cap))
+        if as_json:
+            output.write_json({"count": number} | ({} if cap is None else {"exact": exact}))
+        else:
+            output.write_line(str(number) if exact else f"{number}+")
         return
+    counted = asyncio.run(_counts(settings.store, where, by))
     ordered = sorted(counted.items(), key=lambda item: (-item[1], str(item[0])))
     if as_json:
         # An array, as JSON has no key for null.
@@ -160,11 +182,21 @@ def count(
         output.write_line(f"{number:>{width},}  {output.plain(value)}")
 
 
-async def _count(url: str, filter_: str | None, by: str | None) -> int | dict[str | int | None, int]:
+async def _count(url: str, where: Node | None, cap: int | None) -> tuple[int, bool]:
     from tracker.query.api import open_query
 
     async with open_query(url) as query:
-        return await query.count(filter_) if by is None else await query.count(filter_, by=by)
+        if cap is None:
+            return await query.count(where), True
+        found = await query.count(where, cap=cap)
+    return found.number, found.exact
+
+
+async def _counts(url: str, where: Node | None, by: str) -> dict[str | int | None, int]:
+    from tracker.query.api import open_query
+
+    async with open_query(url) as query:
+        return await query.count(where, by=by)
 
 
 def why(task: options.Task, store: options.Store = None, as_json: options.AsJson = False) -> None:

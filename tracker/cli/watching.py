@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from tracker.query import Change
+    from tracker.query.filters import Node
 
 MAX_SHOWN = 50_000
 """Ids kept to tell what leaves the filter; beyond that every change outside it is told."""
@@ -43,11 +44,11 @@ def watch(
     """Print each task that changes, as it is then, and those that leave the filter. Stop with Ctrl-C."""
     if limit is not None and limit < 1:
         raise UsageError(f"--limit can't be {limit}: expected a whole number from 1")
-    settings = Settings.load().with_flags(store=store)
-    asyncio.run(_watch(settings.store, filter_, since, limit, as_json=as_json))
+    settings, where = Settings.load().with_flags(store=store), options.where(filter_)
+    asyncio.run(_watch(settings.store, where, since, limit, as_json=as_json))
 
 
-async def _watch(url: str, filter_: str | None, since: str | None, limit: int | None, *, as_json: bool) -> None:
+async def _watch(url: str, where: Node | None, since: str | None, limit: int | None, *, as_json: bool) -> None:
     from tracker.query import open_query
 
     stop = asyncio.Event()
@@ -57,7 +58,7 @@ async def _watch(url: str, filter_: str | None, since: str | None, limit: int | 
         with on_signals(stop):
             if not as_json:
                 output.note(f"watching {url} from {start}; stop with Ctrl-C")
-            async with aclosing(query.changes(start, filter_, follow=True)) as changes:
+            async with aclosing(query.changes(start, where, follow=True)) as changes:
                 printing = asyncio.create_task(_print(changes, printer, limit, all_left=since not in (None, "0")))
                 stopping = asyncio.create_task(stop.wait())
                 await asyncio.wait({printing, stopping}, return_when=asyncio.FIRST_COMPLETED)
