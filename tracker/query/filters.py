@@ -158,7 +158,7 @@ def _keys(document: str, name: str, at: int) -> tuple[str, ...]:
     while more:
         match = _KEY.match(name, here)
         if match is None:
-            raise wrong(at + here, f'expected a key, as in {document}.KEY or {document}."any key"')
+            raise wrong(at + min(here, len(name)), f'expected a key, as in {document}.KEY or {document}."any key"')
         keys.append(unquoted(match[1], at + here) if match[1][0] == '"' else match[1])
         here, more = match.end(), match[2] == "."
     return tuple(keys)
