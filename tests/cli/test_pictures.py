@@ -24,7 +24,7 @@ def family(cli, write_log, event) -> Path:
         event("created", "y", 11, parentId="x"),
     )
     assert cli("replay", path, "--quiet").code == 0
-    return path
+    return Path(path)
 
 
 @pytest.mark.usefixtures("family")
