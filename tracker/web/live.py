@@ -1,0 +1,266 @@
+"""``/api/changes``: tasks as they change, as server-sent events.
+
+A stream begins with ``reset`` (the freshness), the tasks that match in ``snapshot`` events, and ``ready``, whose id is a change token. Then
+come ``changes``: ``{"changed": [tasks], "left": [ids that match no more], "deleted": [ids], "at": freshness}``, with a token as their id.
+Who comes back with the last token (``Last-Event-ID``, or ``since``) is told what changed meanwhile instead of a snapshot: what matches as
+changed, all else as left or deleted. ``resync`` says why going on is not possible: a new ``reset`` follows, or the end of the stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
+from itertools import islice
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.types import Receive, Scope, Send
+
+from tracker.errors import StoreChanged, TrackerError, UsageError
+from tracker.query.base import Scan, Snapshot, parsed
+from tracker.query.following import revision_in
+from tracker.query.pages import BY_ID, Key
+from tracker.query.questions import SCAN_LIMIT
+from tracker.query.tokens import from_token, to_token
+from tracker.web.answers import clock, problems
+from tracker.web.context import Served
+from tracker.web.hub import MAX_SHOWN, MAX_STREAMS, Follower, Hub
+from tracker.web.selection import parse_selection
+from tracker.web.tasks import EXTENSION, FIELDS, FILTERS
+from tracker.web.ticks import CHUNK_ROWS, Lens, Resync, Tick, View, changed, event, place, tick
+
+PAGE_TASKS = 200
+HEARTBEAT_S = 15.0
+"""Proxies close what is silent for 30 to 60 s."""
+MAX_BEHIND = 50_000
+"""Changed tasks that a client is told one by one when it comes back: a second or two of work; beyond, a snapshot is no dearer."""
+RETRY_MS = 1_000
+FAREWELL_S = 1.0
+"""For the last words to a client that does not take its events, or while the server stops."""
+
+router = APIRouter(prefix="/api", tags=["tasks"], responses=problems())
+
+
+class Following(BaseModel):
+    """Parameters of a live stream."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    filters: str | None = FILTERS
+    fields: str | None = FIELDS
+    extension: bool = EXTENSION
+    since: str | None = Field(
+        None,
+        max_length=200,
+        description="A change token, the id of an earlier event, or 0 for the beginning. `Last-Event-ID` goes before it.",
+    )
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Live streams are possible meanwhile. ``app.state.max_streams``, if there is one, says how many."""
+    app.state.hub = hub = Hub(app.state.context.tasks, max_streams=getattr(app.state, "max_streams", MAX_STREAMS))
+    try:
+        yield
+    finally:
+        await hub.close()
+
+
+@router.get(
+    "/changes",
+    operation_id="followTasks",
+    response_class=Response,
+    responses={200: {"description": "Events without an end", "content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
+async def follow_tasks(
+    request: Request, served: Served, wanted: Annotated[Following, Query()], last_event_id: Annotated[str | None, Header()] = None
+) -> Response:
+    """Follow tasks as they change, as server-sent events: first those that match now, then each change.
+
+    Relative times in the filter go from the moment of the connection. A task is told at most four times a second.
+    """
+    view = View(parsed(wanted.filters, clock()), wanted.fields, wanted.extension)
+    if wanted.fields is not None:
+        parse_selection(wanted.fields, extension=wanted.extension)
+    if last_event_id is None and wanted.since is not None:
+        from_token(wanted.since)
+    return EventStream(request.app.state.hub, view, last_event_id or wanted.since, served.stopping)
+
+
+class EventStream(Response):
+    """The stream of one client, until it goes, is too slow, or the server stops. Raises `Problem` where there are too many."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, hub: Hub, view: View, since: str | None, stopping: asyncio.Event) -> None:
+        super().__init__(headers={"X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._hub, self._view, self._since, self._stopping = hub, view, since, stopping
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI has it
+        """Serve it."""
+        slow = asyncio.Event()
+        with self._hub.stream():
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            sending = asyncio.create_task(_send(events(self._hub, self._view, self._since, slow), send))
+            going = asyncio.create_task(_gone(receive))
+            others = [going, *(asyncio.create_task(each.wait()) for each in (slow, self._stopping))]
+            try:
+                await asyncio.wait([sending, *others], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (sending, *others):
+                    task.cancel()
+                await asyncio.gather(sending, *others, return_exceptions=True)
+            if not sending.cancelled() and (error := sending.exception()) is not None:
+                raise error
+            if going.cancelled():
+                last = _resync("the client takes its events too slowly") if slow.is_set() else b""
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(FAREWELL_S):
+                        await send({"type": "http.response.body", "body": last, "more_body": False})
+
+
+async def _send(chunks: AsyncGenerator[bytes, None], send: Send) -> None:
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _resync(reason: str) -> bytes:
+    return event("resync", orjson.dumps({"reason": reason}))
+
+
+async def events(hub: Hub, view: View, since: str | None, slow: asyncio.Event) -> AsyncGenerator[bytes, None]:
+    """All that a client is sent. ``slow`` is set when the client does not take it."""
+    yield b"retry: %d\n\n" % RETRY_MS
+    while True:
+        follower = Follower(view, slow)
+        try:
+            if since is not None:
+                await _resume(hub, follower, since)
+            parts = [_follow(hub, follower)] if since is not None else [_snapshot(hub, follower), _follow(hub, follower)]
+            for part in parts:
+                async with aclosing(part) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+            reason, again = follower.lost, follower.again
+        except (Resync, StoreChanged) as error:
+            reason, again = str(error), True
+        except TrackerError as error:
+            reason, again = str(error), False
+        yield _resync(reason)
+        if not again:
+            return
+        since = None
+
+
+async def _snapshot(hub: Hub, follower: Follower) -> AsyncGenerator[bytes, None]:
+    """``reset``, ``snapshot`` and ``ready``. Each page is of its own moment: what changed since the first is told afterwards."""
+    lens, where = Lens(follower.view), follower.view.where
+
+    def begin(snapshot: Snapshot) -> tuple[int, str, bytes]:
+        revision = snapshot.revision()
+        return revision, to_token(snapshot.store, revision), place(snapshot, clock())
+
+    def page(snapshot: Snapshot, after: Key | None) -> tuple[list[str], list[bytes], Key | None]:
+        scan = Scan(SCAN_LIMIT)
+        rows = list(snapshot.rows(where, BY_ID, after=after, limit=PAGE_TASKS, scan=scan))
+        more = scan.last if scan.ended else rows[-1].key if len(rows) == PAGE_TASKS else None
+        return [row.id for row in rows], [lens.json(snapshot, row) for row in rows], more
+
+    follower.base, follower.token, at = await hub.tasks.ask(begin)
+    if where is not None:
+        follower.shown = set()
+    yield event("reset", at)
+    after: Key | None = None
+    while True:
+        ids, tasks, after = await hub.tasks.ask(lambda snapshot, after=after: page(snapshot, after))  # type: ignore[misc]
+        follower.show(ids)
+        if tasks:
+            yield event("snapshot", b"[%b]" % b",".join(tasks))
+        if after is None:
+            break
+    yield event("ready", at, follower.token)
+
+
+async def _resume(hub: Hub, follower: Follower, since: str) -> None:
+    """Go on from a token. Raises `StoreChanged` or `Resync`."""
+    try:
+        held = from_token(since)
+    except UsageError as error:
+        raise Resync(str(error)) from None
+
+    def begin(snapshot: Snapshot) -> tuple[int, int]:
+        revision = revision_in(snapshot, held)
+        return revision, snapshot.changed_count(revision, MAX_BEHIND + 1)
+
+    follower.base, behind = await hub.tasks.ask(begin)
+    follower.token = since
+    if behind > MAX_BEHIND:
+        raise Resync(f"more than {MAX_BEHIND:,} tasks have changed since the token")
+
+
+async def _follow(hub: Hub, follower: Follower) -> AsyncGenerator[bytes, None]:
+    """What changed since the follower's base, and then every tick, until the follower is lost."""
+    is_known = follower.view.where is None or follower.shown is not None
+    lenses = {follower.view: Lens(follower.view)}
+
+    def missed(snapshot: Snapshot) -> Tick:
+        rows, reached = changed(snapshot, follower.base)
+        return tick(snapshot, rows, reached, lenses, clock())
+
+    def rest(snapshot: Snapshot) -> tuple[Tick, set[str] | None, bool]:
+        made = missed(snapshot)
+        is_all = made.revision == snapshot.revision()
+        return made, None if is_known or not is_all else _matching(snapshot, follower.view), is_all
+
+    while True:
+        made = await hub.tasks.ask(missed)
+        if (message := follower.message(made)) is not None:
+            yield message
+        follower.base = made.revision
+        if len(made.revisions) < CHUNK_ROWS:
+            break
+    async with hub.following(follower):
+        is_all = False
+        while not is_all:
+            made, shown, is_all = await hub.tasks.ask(rest)
+            if (message := follower.message(made)) is not None:
+                yield message
+            follower.base = made.revision
+            follower.shown = shown if shown is not None else follower.shown
+        async with aclosing(_ticks(follower)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+
+def _matching(snapshot: Snapshot, view: View) -> set[str] | None:
+    """The ids of all that matches now; None where they are too many to keep."""
+    ids = {row.id for row in islice(snapshot.rows(view.where, BY_ID), MAX_SHOWN + 1)}
+    return ids if len(ids) <= MAX_SHOWN else None
+
+
+async def _ticks(follower: Follower) -> AsyncGenerator[bytes, None]:
+    loop = asyncio.get_running_loop()
+    due = loop.time() + HEARTBEAT_S
+    while not follower.lost:
+        follower.woken.clear()
+        while follower.waiting:
+            if (message := follower.message(follower.take())) is not None:
+                yield message
+                due = loop.time() + HEARTBEAT_S
+        try:
+            async with asyncio.timeout_at(due):
+                await follower.woken.wait()
+        except TimeoutError:
+            # A token without data tells a browser where to go on from, and no more.
+            yield b": still here\nid: %b\n\n" % follower.token.encode()
+            due = loop.time() + HEARTBEAT_S
