@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from random import SystemRandom
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +19,7 @@ from tracker.settings import Settings
 from tracker.telemetry import say
 
 if TYPE_CHECKING:
-    from tracker.projector import Projector, Totals
+    from tracker.projector import Progress, Projector, Totals
     from tracker.sources.base import OnRevoked, Source
     from tracker.stores.base import StatusStore
     from tracker.web.context import Writable
@@ -123,10 +123,16 @@ async def _run(settings: Settings, *, follow: bool, until_end: bool, live: bool,
             if simulated and simulating.can_be_simulated(settings.source):
                 simulation = await stack.enter_async_context(_simulation(settings.source, goes_on=follow and not until_end))
             progress = Reporter()
-            projector = Projector(make_source, store, options=projector_options, on_progress=progress)
+            listeners: list[Callable[[Progress], None]] = [progress]
+
+            def on_progress(made: Progress) -> None:
+                for listener in listeners:
+                    listener(made)
+
+            projector = Projector(make_source, store, options=projector_options, on_progress=on_progress)
             say(telemetry.RUN_STARTED, source=telemetry.masked(settings.source), store=telemetry.masked(settings.store))
             with _stopped_by_signals(projector):
-                await stack.enter_async_context(_served(settings, store, projector))
+                await stack.enter_async_context(_served(settings, store, projector, listeners))
                 totals = await _shown(projector, progress, settings, store, live=live, simulation=simulation)
         read = totals.counters.read
         say(telemetry.RUN_STOPPED, read=read, seconds=totals.seconds)
@@ -166,12 +172,14 @@ async def _shown(
 
 
 @contextlib.asynccontextmanager
-async def _served(settings: Settings, store: StatusStore, projector: Projector) -> AsyncIterator[None]:
+async def _served(
+    settings: Settings, store: StatusStore, projector: Projector, listeners: list[Callable[[Progress], None]]
+) -> AsyncIterator[None]:
     """HTTP beside the projector, where that is asked for. Should the server end by itself, the run ends too, and says why."""
     if settings.serve is None:
         yield
         return
-    from tracker.cli.serving import prepared
+    from tracker.cli.serving import prepared, web_meters
     from tracker.query.api import TaskQuery, open_query
     from tracker.stores.memory import MemoryStore
     from tracker.stores.open import open_store
@@ -181,7 +189,9 @@ async def _served(settings: Settings, store: StatusStore, projector: Projector) 
         query, writable = TaskQuery.over(store), lambda: contextlib.nullcontext(store)
     else:
         query, writable = open_query(settings.store), lambda: open_store(settings.store, create=False)
-    serving = prepared(settings, settings.serve, query, writable, settings.source)
+    meters = web_meters()
+    listeners.append(meters.on_progress)
+    serving = prepared(settings, settings.serve, query, writable, settings.source, meters)
     stop = asyncio.Event()
     task = asyncio.create_task(serving(stop))
     task.add_done_callback(lambda _: projector.stop())

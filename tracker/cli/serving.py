@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tracker.query.api import TaskQuery
     from tracker.web.access import Access
     from tracker.web.context import Writable
+    from tracker.web.meters import Meters
 
 Serving = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 """Answers until the event is set."""
@@ -76,16 +77,19 @@ async def _serve(settings: Settings) -> None:
         await serving(stop)
 
 
-def prepared(settings: Settings, address: str, query: TaskQuery, writable: Writable, log: str | None) -> Serving:
-    """The server, listening already; ``log`` is the source that corrections are written to. Raises a `TrackerError` for an address that is taken, or that needs a login where there is none."""
-    try:
+def prepared(
+    settings: Settings, address: str, query: TaskQuery, writable: Writable, log: str | None, meters: Meters | None = None
+) -> Serving:
+    """The server, listening already; ``log`` is the source that corrections are written to, ``meters`` those of a projector beside it.
+
+    Raises a `TrackerError` for an address that is taken, or that needs a login where there is none.
+    """
+    with _web_extra():
         from tracker.web.access import read_access
         from tracker.web.app import create_app
         from tracker.web.corrections import Corrections
         from tracker.web.gate import is_loopback
         from tracker.web.server import listening, serve, split_address, url_of
-    except ImportError as error:
-        raise UsageError(f"HTTP needs an extra that is not installed ({error.name}): pip install 'tracker[web]'") from None
     from tracker.emit.open import open_emitter
 
     host, _ = split_address(address)
@@ -104,10 +108,26 @@ def prepared(settings: Settings, address: str, query: TaskQuery, writable: Writa
         root_path=settings.root_path,
         hosts=settings.host_name,
         rate=settings.rate,
+        meters=meters,
     )
     opened = listening(address)
     started = partial(say, telemetry.WEB_STARTED, url=url_of(opened, settings.root_path), login=_login(access))
     return lambda stop: serve(app, opened, stop, forwarded_from=settings.forwarded_from, on_started=started)
+
+
+def web_meters() -> Meters:
+    """The meters of a process that both projects and serves."""
+    with _web_extra():
+        from tracker.web.meters import Meters
+    return Meters()
+
+
+@contextlib.contextmanager
+def _web_extra() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise UsageError(f"HTTP needs an extra that is not installed ({error.name}): pip install 'tracker[web]'") from None
 
 
 def _login(access: Access) -> str:

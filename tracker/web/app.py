@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib import import_module
 from importlib.metadata import version
-from importlib.util import find_spec
 
 from fastapi import FastAPI
 
 from tracker.query.api import TaskQuery
-from tracker.web import faults, oauth, openapi, task_status
+from tracker.web import faults, health, live, metrics, oauth, openapi, task_status
+from tracker.web import tasks as tasks_api
 from tracker.web.access import Access
 from tracker.web.context import Context, Writable
 from tracker.web.corrections import Corrections
@@ -40,7 +39,6 @@ def create_app(
     projects, meters = meters is not None, meters or Meters()
     access = access or Access()
     rate = rate if rate is not None else 0 if access.is_open else DEFAULT_REQUESTS
-    others = [import_module(f"tracker.web.{name}") for name in ("tasks", "live", "metrics", "health") if find_spec(f"tracker.web.{name}")]
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -49,9 +47,7 @@ def create_app(
             if corrections is not None:
                 await stack.enter_async_context(corrections)
             app.state.context = Context(tasks, access, corrections, writable, meters, projects=projects)
-            for module in others:
-                if hasattr(module, "lifespan"):
-                    await stack.enter_async_context(module.lifespan(app))
+            await stack.enter_async_context(live.lifespan(app))
             yield
 
     app = FastAPI(
@@ -65,9 +61,7 @@ def create_app(
     faults.install(app)
     app.add_middleware(Gate, access=access, rate=Rate(rate), root_path=root_path, hosts=hosts)
     app.add_middleware(Measured, meters=meters)  # the outermost: it sees what the gate refuses too
-    app.include_router(task_status.router)
-    app.include_router(oauth.router)
-    for module in others:
+    for module in (task_status, oauth, tasks_api, live, metrics, health):
         app.include_router(module.router)
     openapi.describe(app)
     return app
