@@ -3,7 +3,7 @@
 A stream begins with ``reset`` (the freshness), the tasks that match in ``snapshot`` events, and ``ready``, whose id is a change token. Then
 come ``changes``: ``{"changed": [tasks], "left": [ids that match no more], "deleted": [ids], "at": freshness}``, with a token as their id.
 Who comes back with the last token (``Last-Event-ID``, or ``since``) is told what changed meanwhile instead of a snapshot: what matches as
-changed, all else as left or deleted. ``resync`` says why going on is not possible: a new ``reset`` follows, or the end of the stream.
+changed, all else as left or deleted; then ``ready``. ``resync`` says why going on is not possible: a new ``reset`` follows, or the end of the stream.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tracker.query.following import revision_in
 from tracker.query.pages import BY_ID, Key
 from tracker.query.questions import SCAN_LIMIT
 from tracker.query.tokens import from_token, to_token
-from tracker.web.answers import clock, problems
+from tracker.web.answers import Token, clock, problems
 from tracker.web.context import Served
 from tracker.web.hub import MAX_SHOWN, MAX_STREAMS, Follower, Hub
 from tracker.web.selection import parse_selection
@@ -52,9 +52,8 @@ class Following(BaseModel):
     filters: str | None = FILTERS
     fields: str | None = FIELDS
     extension: bool = EXTENSION
-    since: str | None = Field(
+    since: Token | None = Field(
         None,
-        max_length=200,
         description="A change token, the id of an earlier event, or 0 for the beginning. `Last-Event-ID` goes before it.",
     )
 
@@ -73,10 +72,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     "/changes",
     operation_id="followTasks",
     response_class=Response,
-    responses={200: {"description": "Events without an end", "content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses={200: {"description": "Events without an end", "content": {"text/event-stream": {"schema": {"description": "An event"}}}}},
 )
 async def follow_tasks(
-    request: Request, served: Served, wanted: Annotated[Following, Query()], last_event_id: Annotated[str | None, Header()] = None
+    request: Request, served: Served, wanted: Annotated[Following, Query()], last_event_id: Annotated[Token | None, Header()] = None
 ) -> Response:
     """Follow tasks as they change, as server-sent events: first those that match now, then each change.
 
@@ -146,7 +145,8 @@ async def events(hub: Hub, view: View, since: str | None, slow: asyncio.Event) -
         try:
             if since is not None:
                 await _resume(hub, follower, since)
-            parts = [_follow(hub, follower)] if since is not None else [_snapshot(hub, follower), _follow(hub, follower)]
+            live = _follow(hub, follower, resumed=since is not None)
+            parts = [live] if since is not None else [_snapshot(hub, follower), live]
             for part in parts:
                 async with aclosing(part) as chunks:
                     async for chunk in chunks:
@@ -208,8 +208,8 @@ async def _resume(hub: Hub, follower: Follower, since: str) -> None:
         raise Resync(f"more than {MAX_BEHIND:,} tasks have changed since the token")
 
 
-async def _follow(hub: Hub, follower: Follower) -> AsyncGenerator[bytes, None]:
-    """What changed since the follower's base, and then every tick, until the follower is lost."""
+async def _follow(hub: Hub, follower: Follower, *, resumed: bool) -> AsyncGenerator[bytes, None]:
+    """What changed since the follower's base (then ``ready``, if it has not had that), and then every tick, until the follower is lost."""
     is_known = follower.view.where is None or follower.shown is not None
     lenses = {follower.view: Lens(follower.view)}
 
@@ -237,6 +237,8 @@ async def _follow(hub: Hub, follower: Follower) -> AsyncGenerator[bytes, None]:
                 yield message
             follower.base = made.revision
             follower.shown = shown if shown is not None else follower.shown
+        if resumed:
+            yield event("ready", made.at, follower.token)
         async with aclosing(_ticks(follower)) as chunks:
             async for chunk in chunks:
                 yield chunk
