@@ -59,7 +59,7 @@ class Stream:
 
     async def until(self, name: str) -> list[Event]:
         """All events up to the first of that name, it included."""
-        found = []
+        found: list[Event] = []
         while not found or found[-1].name != name:
             event = await self.next()
             assert event is not None, f"the stream has ended before {name}: {found}"

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 from time import monotonic
+from typing import Any
 
 import httpx
 import pytest
@@ -173,7 +174,7 @@ async def test_a_task_is_told_four_times_a_second_at_most(server):
         await writing
     assert told[0] - began < 0.25
     assert min(later - earlier for earlier, later in pairwise(told)) > 0.2  # 250 ms, less what the first was late
-    assert change.token == await server.tasks.token()
+    assert stream.token == await server.tasks.token()
 
 
 async def _write_for(server: Served, seconds: float) -> None:
@@ -289,7 +290,7 @@ async def test_all_clients_end_with_what_the_store_has(server):
     clients = [asyncio.create_task(client(where)) for where in filters for _ in range(2)]
     for number in range(150):
         kinds = random.choices(["created", "launched", "progressed", "completed", "deleted"], [4, 4, 4, 3, 1], k=random.randint(1, 8))
-        data = {
+        data: dict[str, dict[str, Any]] = {
             "created": {"launcher": random.choice("xyz")},
             "progressed": {"percentComplete": random.randrange(100)},
             "completed": {"completionStatus": random.choice(["SUCCESS", "TEMPERROR"])},
