@@ -90,6 +90,7 @@ def test_texts_and_trees(text, tree):
             'filter, position 10: expected one of PENDING, RUNNING, COMPLETED, found "RUNING"; did you mean "RUNNING"?',
         ),
         ('id eq "x" AND id eq "y"', 'filter, position 11: expected the end or "and" or "or", found "AND"; did you mean "and"?'),
+        ("created gt now 1h", 'filter, position 16: expected the end or "and" or "or", found "1h"; in a URL a "+" is written %2B'),
         ('id eq "x', "filter, position 7: found a string that is not closed"),
         ("id eq 'x'", "filter, position 7: found a single quote; strings stand in double quotes"),
         ('id eq "a\\n"', 'filter, position 9: "\\n" is no escape; there are \\" and \\\\'),

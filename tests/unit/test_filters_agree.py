@@ -23,7 +23,18 @@ from tracker.stores.sql import SqlStore
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 TEXTS = ["", "a", "A", "ab", "ſ", "s", "S", "ß", "ss", "SS", "İ", "i", "I", "ı", "Σ", "ς", "σ", "K", "k", "é", "É", "日本", "😀"]
-TEXTS += ["\U0010ffff", "a\0b", 'q"\\', "%", "_", "Account Deletion", "account -\tdeletıon", "ACCOUNT_DELETION\n", "Account Deletion é"]
+TEXTS += [
+    "\U0010ffff",
+    "a\0b",
+    'q"\\',
+    "%",
+    "_",
+    "Account Deletion",
+    "account -\tdeletıon",
+    "ACCOUNT_DELETION\n",
+    "account\0deletion",
+    "Account Deletion é",
+]
 TIMES = [
     f"{day}T{time}Z"
     for day in ("0001-01-01", "1969-12-31", "2026-01-01", "9999-12-31")

@@ -50,9 +50,9 @@ def microseconds(time: ColumnElement[Any]) -> ColumnElement[int]:
 
 def labelled(text: ColumnElement[Any], label: str) -> ColumnElement[bool]:
     """`tracker.query.predicate.label` of the text is this one. Told by a pattern without case flags, which differ in what they fold;
-    ``LIKE``, which costs a tenth of a pattern, goes first.
+    that the words are in it is asked first, which costs a fraction of a pattern.
     """
     words = label.split("_")
     each = ("".join(f"[{letter}{letter.lower()}]" for letter in word) for word in words)
     pattern = "^" + "[^A-Za-z0-9]+".join(each) + "$"
-    return and_(func.lower(text).like("%".join(words).lower()), text.regexp_match(pattern))
+    return and_(*(found_at(lower(text), word.lower()) > 0 for word in words), text.regexp_match(pattern))

@@ -58,6 +58,8 @@ _SHOWN = {
     "COMMA": '","',
     "$END": "the end",
 }
+_AFTER_PLUS = re.compile(r"[0-9][0-9.:]*(ms|[smhd])?")
+"""What is left of ``now+1h`` or a time's offset where a URL's plus was read as a space."""
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -151,6 +153,8 @@ def _unexpected(found: Token, accepts: set[str], length: int) -> FilterError:
         return wrong(length + 1, f"expected {_expected(accepts)}, found the end")
     words = [name.lower() for name in accepts if name.lower() in (*_OPERATORS, "and", "or")]
     hint = suggestion(found, words) if found.type == "WORD" else ""
+    if found.type == "WORD" and "AND" in accepts and _AFTER_PLUS.fullmatch(found):
+        hint = '; in a URL a "+" is written %2B'
     if found.type not in {"WORD", "STRING"} and found.isalpha() and {"WORD", "STRING"} <= accepts:
         hint = f'; the value "{found}" stands in double quotes'
     return wrong(position(found), f"expected {_expected(accepts)}, found {quoted(found)}{hint}")

@@ -15,7 +15,8 @@ _DATE = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?")
 _FRACTION = re.compile(r"\.([0-9]+)")
 _DURATION = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,12}))?(ms|s|m|h|d)")
 _RELATIVE = re.compile(rf"now(?:([+-])({_DURATION.pattern}))?")
-_MICROSECONDS = {"ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+UNITS = {"ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+"""Microseconds of each."""
 MAX_DURATION = 4 * 10**17
 """Microseconds: more than lie between the years 0001 and 9999 (3.2e17), and within 64 bits."""
 
@@ -50,7 +51,7 @@ def duration(text: str, at: int) -> int:
 def _microseconds(whole: str, fraction: str | None, unit: str) -> int:
     digits = fraction or "0"
     scale = int(10 ** len(digits))
-    return min((int(whole) * scale + int(digits)) * _MICROSECONDS[unit] // scale, MAX_DURATION)
+    return min((int(whole) * scale + int(digits)) * UNITS[unit] // scale, MAX_DURATION)
 
 
 def moment(text: str, at: int, now: datetime | None) -> Moment:
