@@ -205,8 +205,8 @@ def _text(table: Mapping[str, Any], name: str, what: str) -> str:
 
 def _secret(table: Mapping[str, Any], name: str, what: str) -> str:
     value = _text(table, name, what)
-    if len(value) < MIN_SECRET_CHARS or value != value.strip():
-        raise UsageError(f"{what}: the {name} must have at least {MIN_SECRET_CHARS} characters, so that nobody guesses it")
+    if len(value) < MIN_SECRET_CHARS or value != value.strip() or not value.isascii():
+        raise UsageError(f"{what}: the {name} must have at least {MIN_SECRET_CHARS} characters of ASCII, so that nobody guesses it")
     return value
 
 
