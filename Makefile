@@ -18,7 +18,7 @@ help: ## this list
 run: $(READY) ## the live tracker: SOURCE (default events.jsonl, simulated if missing) into STORE (default sqlite:///status.db)
 	$(BIN)/tracker run --source "$(SOURCE)" --follow --store "$(STORE)" --live --simulate-if-missing
 
-test: test-quick test-slow ## all tests but the fuzzing; those that need docker are skipped without it
+test: test-quick test-slow ## all tests but the fuzzing; those that need docker or a package index are skipped without them
 
 test-quick: $(READY) ## the tests that need nothing but Python
 	$(BIN)/python -m pytest -m "$(QUICK)" -n auto --dist worksteal

@@ -68,10 +68,14 @@ class Calls:
 
 
 def shown(value: Any) -> Any:
-    """What the SDK gave back, as JSON: models by their wire names."""
+    """What the SDK gave back, as JSON: models by their wire names, a value of several types (a message's parameter) as what it is."""
+    if hasattr(value, "model_dump"):
+        value = value.model_dump(mode="json", by_alias=True)
     if isinstance(value, list):
         return [shown(each) for each in value]
-    return value.model_dump(mode="json", by_alias=True) if hasattr(value, "model_dump") else value
+    if isinstance(value, dict):
+        return shown(value["actual_instance"]) if "any_of_schemas" in value else {name: shown(each) for name, each in value.items()}
+    return value
 
 
 def raised(error: Exception) -> dict[str, Any]:
@@ -205,9 +209,9 @@ def look_at_errors(report: Report, sdk: Sdk, calls: Calls, plan: dict[str, Any])
     reader = sdk.calls(sdk.configuration(plan["locked"], client_id=plan["reader"][0], client_secret=plan["reader"][1]))
     stranger = sdk.calls(sdk.configuration(plan["locked"], access_token="nobody's"))
     report.see("400 for a field", lambda: calls.list(filters='nothing eq "x"'))
-    report.see("400 for an operator", lambda: calls.list(filters='launcher co "sw"'))
+    report.see("400 for an operator", lambda: calls.list(filters='type co "CLOUD"'))
     report.see("400 for a grammar", lambda: calls.list(filters='id eq "a'))
-    report.see("400 for sorters", lambda: calls.list(sorters="launcher"))
+    report.see("400 for sorters", lambda: calls.list(sorters="nothing"))
     report.see("400 for a path", lambda: calls.patch(plan["full"], description))
     report.see("401", lambda: stranger.list(limit=1))
     report.see("401 for one task", lambda: stranger.get(plan["full"]))
