@@ -54,7 +54,8 @@ task = Table(
 )
 
 task_indexes = [
-    Index("task_state", task.c.state),
+    # What runs, the last changed first, is asked for most; counts by state read it too, and no task.
+    Index("task_state", task.c.state, task.c.modified),
     # Most tasks have no parent or target, and those in flight no status: partial indexes keep those rows out.
     Index("task_completion_status", task.c.completion_status, sqlite_where=text("completion_status IS NOT NULL")),
     Index("task_type", task.c.type),
@@ -63,6 +64,8 @@ task_indexes = [
     Index("task_target_id", task.c.target_id, sqlite_where=text("target_id IS NOT NULL")),
     Index("task_created", task.c.created),
     Index("task_modified", task.c.modified),
+    Index("task_launched", task.c.launched, sqlite_where=text("launched IS NOT NULL")),
+    Index("task_completed", task.c.completed, sqlite_where=text("completed IS NOT NULL")),
     Index("task_revision", task.c.revision),
 ]
 
