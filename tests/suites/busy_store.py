@@ -10,7 +10,7 @@ import asyncio
 import json
 import multiprocessing
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ LAUNCHERS = ("sweep", "spadmin", "scheduler")
 FEED_EVERY_S = 0.02
 FIXED = ("id", "-id", "created", "-created", "launcher,-id")
 """Orders by what no event of the load changes: a walk gives every task that existed throughout once."""
-MOVING = ("modified", "-modified", "-percentComplete")
+MOVING = ("modified", "-modified", "launched")
 """Orders in which a task may move while a walk is on its way: those that do not move are given once."""
 
 
@@ -179,6 +179,8 @@ class Walks:
     limit: int = 250
     pages: int = 0
     """Of all walks so far."""
+    done: int = 0
+    """Walks and streams that came to their end."""
     moved: Counter[str] = field(default_factory=Counter)
     """By order: how many busy tasks were passed over or came twice, where an order by what changes allows it."""
 
@@ -195,6 +197,7 @@ class Walks:
             self.pages += 1
             given += [document["id"] for document in page.items]
             if page.next is None:
+                self.done += 1
                 return given
             cursor = page.next
 
@@ -223,17 +226,15 @@ class Walks:
     async def streamed(self, sorters: str | None) -> None:
         """A stream is of one moment: whatever the order, all that existed throughout is there once, and nothing twice."""
         given = [document["id"] async for document in self.tasks.documents(None, sorters)]
+        self.done += 1
         self._each_once(given, self._throughout, f"stream by {sorters}")
 
-    async def all(self) -> None:
+    def each(self) -> Iterator[Awaitable[None]]:
         """One walk of each kind."""
-        for sorters in FIXED:
-            await self.fixed(sorters)
-        for sorters in MOVING:
-            await self.moving(sorters)
-        await self.found()
-        for streamed in (None, "-modified"):
-            await self.streamed(streamed)
+        yield from map(self.fixed, FIXED)
+        yield from map(self.moving, MOVING)
+        yield self.found()
+        yield from map(self.streamed, (None, "-modified"))
 
     @staticmethod
     def _each_once(given: list[str], wanted: set[str], what: str) -> None:
