@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,3 +126,29 @@ def test_parked_records_are_retried_and_dropped(cli) -> None:
     assert cli("parked", "retry", "--all", "--json").json["stillParked"] == 0
     status = cli("status", "--json").json
     assert (status["counters"]["parked"], status["healthy"]) == (1, True)
+
+
+def test_a_write_is_waited_for(cli, folder: Path) -> None:
+    """`--wait` returns once a worker has folded the event: the next `get` shows it."""
+    (folder / "events.jsonl").touch()
+    assert cli("emit", "created", "t1").code == 0
+    assert cli("run", "--until-end").code == 0
+    worker = subprocess.Popen([sys.executable, "-m", "tracker", "run", "--follow"], cwd=folder, stderr=subprocess.DEVNULL)
+    try:
+        assert cli("emit", "launched", "t1", "--wait", "30s").code == 0
+        assert cli("get", "t1", "--json").json["launched"] is not None
+    finally:
+        worker.terminate()
+        worker.wait(timeout=30)
+
+
+def test_a_wait_that_is_too_short_says_how_far_the_store_is(cli, folder: Path) -> None:
+    """The event is written all the same, and that is said."""
+    (folder / "events.jsonl").touch()
+    assert cli("emit", "created", "t1").code == 0
+    assert cli("run", "--until-end").code == 0
+    result = cli("emit", "launched", "t1", "--wait", "10ms", "--json")
+    assert result.code == 1
+    assert "the event is written" in result.err
+    assert "waited for offset" in result.err
+    assert result.json["vector"]

@@ -40,6 +40,13 @@ def field(incomplete: str) -> list[str]:
     return _whole("", incomplete, FIELDS)
 
 
+def kinds(incomplete: str) -> list[str]:
+    """The kinds of events."""
+    from tracker.model.kinds import KINDS
+
+    return _whole("", incomplete, KINDS)
+
+
 def times(incomplete: str) -> list[str]:
     """The times that a histogram can be over."""
     return _whole("", incomplete, ("created", "modified", "launched", "completed"))

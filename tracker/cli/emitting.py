@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import typer
 
-from tracker.cli import options, output
-from tracker.errors import UsageError
-from tracker.settings import Settings, did_you_mean
+from tracker.cli import completing, options, output
+from tracker.errors import TrackerError, UsageError
+from tracker.settings import Settings, did_you_mean, duration_s
 
 if TYPE_CHECKING:
     from tracker.model.events import CloudEvent
@@ -64,9 +64,13 @@ def _option(name: str, help_: str, *, panel: str = _DATA, metavar: str = "TEXT")
 def emit(
     kind: Annotated[
         str,
-        typer.Argument(metavar="KIND", help="created, updated, launched, progressed, messaged, returned, completed, corrected or deleted."),
+        typer.Argument(
+            metavar="KIND",
+            help="created, updated, launched, progressed, messaged, returned, completed, corrected or deleted.",
+            autocompletion=completing.kinds,
+        ),
     ],
-    task: Annotated[str, typer.Argument(metavar="TASK", help="The task's id.")],
+    task: options.Task,
     source: options.Source = None,
     store: options.Store = None,
     kafka_config: options.KafkaConfig = None,
@@ -104,6 +108,12 @@ def emit(
     source_name: Annotated[
         str | None, _option("--source-name", f"The event's source; default {DEFAULT_SOURCE_NAME}.", panel=_EVENT, metavar="URI")
     ] = None,
+    wait: Annotated[
+        str | None,
+        typer.Option(
+            "--wait", metavar="TIME", help="Return once the store has folded the event, such as within 5s; else fail.", show_default=False
+        ),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Write one event to the log.
@@ -112,6 +122,7 @@ def emit(
     """
     from tracker.emit.encoding import encoded, now_text
     from tracker.model.kinds import KINDS
+    from tracker.query.tokens import to_vector
 
     if kind not in KINDS:
         raise UsageError(f"there is no kind of event {kind!r}: {did_you_mean(kind, KINDS)}")
@@ -156,14 +167,28 @@ def emit(
     checked(document)
     limits = options.limits_of(settings)
     encoded(document, settings.source, limits)
+    wait_s = None if wait is None else duration_s(wait, "--wait")
     position = asyncio.run(
         _emit(document, settings, task, limits, ask_attempt=attempt is None, ask_sequence=sequence is None and kind != "deleted")
     )
     if as_json:
-        output.write_json({"topic": position.topic, "partition": position.partition, "nextOffset": position.next_offset, "event": document})
+        place = {"topic": position.topic, "partition": position.partition, "nextOffset": position.next_offset}
+        output.write_json({**place, "vector": to_vector([position]), "event": document})
     else:
         output.write_json(document)
         output.note(f"written to {position.topic}, partition {position.partition}, up to offset {position.next_offset}")
+    if wait_s is not None:
+        asyncio.run(_wait(settings.store, position, wait_s))
+
+
+async def _wait(url: str, position: Position, timeout_s: float) -> None:
+    """Until the store has read that far. Raises TrackerError: it has not in time, or never will."""
+    from tracker.query import Reached, open_query
+
+    async with open_query(url) as query:
+        ending = await query.wait_for(position, timeout_s)
+    if not isinstance(ending, Reached):
+        raise TrackerError(f"the event is written and {url} has not folded it: {ending.reason}")
 
 
 def checked(document: dict[str, Any]) -> CloudEvent:
