@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
 import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
 from tracker.errors import UsageError
 from tracker.query.base import Question
@@ -26,6 +26,10 @@ MAX_WAIT_S = 10.0
 WAITING = (409, 504)
 """Statuses of what takes `wait_for`."""
 WRITING = (404, 408, 409, 413)
+Vector: TypeAlias = Annotated[str, StringConstraints(max_length=8_000), WithJsonSchema({"type": "string", "format": "position-vector"})]
+Cursor: TypeAlias = Annotated[str, StringConstraints(max_length=8_000), WithJsonSchema({"type": "string", "format": "task-cursor"})]
+Token: TypeAlias = Annotated[str, StringConstraints(max_length=200), WithJsonSchema({"type": "string", "format": "change-token"})]
+Time: TypeAlias = Annotated[str, StringConstraints(max_length=100), WithJsonSchema({"type": "string", "format": "task-time"})]
 T = TypeVar("T")
 
 _PROBLEMS = {
@@ -63,10 +67,8 @@ class Reading(BaseModel):
                 raise UsageError(f'there is no parameter "{name}" here{known}')
         return given
 
-    wait_for: str | None = Field(
-        None,
-        max_length=8_000,
-        description="A position vector, from the `at` of an answer or of a write: answer once the store has reached it.",
+    wait_for: Vector | None = Field(
+        None, description="A position vector, from the `at` of an answer or of a write: answer once the store has reached it."
     )
     wait_timeout: float = Field(
         5.0,

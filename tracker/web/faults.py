@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 
 from tracker.errors import NotFound, StoreUnavailable, TrackerError, UsageError
 from tracker.telemetry import WEB_FAILED, say
+from tracker.web.methods import allowed
 from tracker.web.problems import RETRY_AFTER_S, Problem, of_error
 
 log = logging.getLogger("tracker.web")
@@ -145,7 +146,11 @@ def install(app: FastAPI) -> None:
     """Every error that a route raises is answered here."""
 
     async def answer(request: Request, error: Exception) -> Response:
-        return answer_of(get_route_path(request.scope), error)
+        path = get_route_path(request.scope)
+        response = answer_of(path, error)
+        if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # a route knows its own methods only, not those of others on its path
+            response.headers["Allow"] = allowed(request.app, path)
+        return response
 
     for kind in (Fault, Problem, RequestValidationError, HTTPException, TrackerError):
         app.add_exception_handler(kind, answer)

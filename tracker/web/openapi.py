@@ -14,6 +14,7 @@ from fastapi.openapi.utils import get_openapi
 
 from tracker.web.documents import ProblemDocument
 from tracker.web.gate import OPEN_PATHS
+from tracker.web.methods import METHODS
 from tracker.web.problems import MEDIA_TYPE
 
 VERSION = "3.1.0"
@@ -45,7 +46,6 @@ SECURITY_SCHEMES = {
 }
 _MAPS = ("properties", "schemas", "paths", "responses", "headers")
 """Keywords whose value is an object with names as keys."""
-_METHODS = ("get", "head", "post", "patch", "delete")
 
 
 def describe(app: FastAPI) -> None:
@@ -82,7 +82,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 def _operations(made: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, item in made["paths"].items():
-        for method in _METHODS:
+        for method in METHODS:
             if method in item:
                 yield path, method, item[method]
 

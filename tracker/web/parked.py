@@ -48,7 +48,7 @@ async def list_parked(request: Request, served: Served, wanted: Annotated[Listin
     return paged(request, {"items": [_shown(each) for each in shown]}, cursor, at)
 
 
-@router.get("/{number}", operation_id="getParked", response_model=documents.ParkedWithBytes, responses=problems(404, *WAITING))
+@router.get("/{number:int}", operation_id="getParked", response_model=documents.ParkedWithBytes, responses=problems(404, *WAITING))
 async def get_parked(served: Served, number: Number, wanted: Annotated[Reading, Query()]) -> Response:
     """Get one refused record with its bytes and headers."""
     parked, at = await read(served, wanted, lambda snapshot: snapshot.parked_record(number), clock())
@@ -75,13 +75,13 @@ async def retry_all(served: Served, reason: Reason = None) -> Response:
     return _totals(await _writing(served, retry))
 
 
-@router.post("/{number}/retry", operation_id="retryParked", response_model=documents.RetryDocument, responses=problems(*WRITING))
+@router.post("/{number:int}/retry", operation_id="retryParked", response_model=documents.RetryDocument, responses=problems(*WRITING))
 async def retry_one(served: Served, number: Number) -> Response:
     """Try one refused record again."""
     return _totals(await _writing(served, partial(_retry_one, number)))
 
 
-@router.delete("/{number}", operation_id="dropParked", response_model=documents.DropDocument, responses=problems(*WRITING))
+@router.delete("/{number:int}", operation_id="dropParked", response_model=documents.DropDocument, responses=problems(*WRITING))
 async def drop(served: Served, number: Number) -> Response:
     """Delete the bytes of one refused record; the record and its count stay, so that the sums add up."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
@@ -23,7 +23,7 @@ from tracker.query.filters import IsNull, parse
 from tracker.query.pages import Page
 from tracker.query.questions import MAX_OFFSET, Count, count, page, together
 from tracker.web.context import Asking, Context, Served, TaskId
-from tracker.web.corrections import Corrections, Known, applied, known, parse_patch
+from tracker.web.corrections import MAX_OPERATIONS, Corrections, Known, applied, known, parse_patch
 from tracker.web.faults import JSON, RESPONSES, Fault, spelled
 
 MAX_LIMIT = 250
@@ -40,9 +40,17 @@ Limit: TypeAlias = Annotated[int, Query(ge=0, le=MAX_LIMIT, description="The mos
 Offset: TypeAlias = Annotated[int, Query(ge=0, le=MAX_OFFSET, description="How many tasks to leave out at the beginning")]
 Counted: TypeAlias = Annotated[bool, Query(alias="count", description="Say in X-Total-Count how many match in all")]
 Filter: TypeAlias = Annotated[
-    str | None, Query(alias="filters", description='Which tasks, as in: completionStatus isnull and launcher in ("sweep")')
+    str | None,
+    Query(
+        alias="filters",
+        json_schema_extra={"format": "task-filter"},
+        description='Which tasks, as in: completionStatus isnull and launcher in ("sweep")',
+    ),
 ]
-Sorters: TypeAlias = Annotated[str | None, Query(description="Fields to sort by, - before one for descending; default: created,id")]
+Sorters: TypeAlias = Annotated[
+    str | None,
+    Query(json_schema_extra={"format": "task-sorters"}, description="Fields to sort by, - before one for descending; default: created,id"),
+]
 Document: TypeAlias = dict[str, Any]
 
 router = APIRouter(tags=["task-status"], responses=RESPONSES)
@@ -51,9 +59,9 @@ router = APIRouter(tags=["task-status"], responses=RESPONSES)
 class PatchOperation(BaseModel):
     """One operation of a JSON Patch (RFC 6902)."""
 
-    op: str = Field(examples=["replace"])
-    path: str = Field(examples=["/completionStatus"])
-    value: str | None = Field(None, examples=["ERROR"])
+    op: Literal["replace", "add", "test"] = Field(examples=["replace"])
+    path: Literal["/completionStatus", "/completed"] = Field(examples=["/completionStatus"])
+    value: str | None = Field(examples=["ERROR"], description="A completion status, or a time; null only to test for it.")
 
 
 def _json(document: object, headers: dict[str, str] | None = None, status: int = 200) -> Response:
@@ -166,7 +174,7 @@ def _add(version: str, path: str) -> None:
             "headers": {"X-Tracker-Pending": {"description": "Why it is late", "schema": {"type": "string"}}},
         }
     }
-    body = {"schema": {"type": "array", "items": PatchOperation.model_json_schema()}}
+    body = {"schema": {"type": "array", "maxItems": MAX_OPERATIONS, "items": PatchOperation.model_json_schema()}}
     router.add_api_route(path, list_tasks, responses=listed, operation_id=f"list_tasks_{name}")
     if version:
         pending = f"{path}/pending-tasks"

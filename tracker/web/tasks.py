@@ -17,7 +17,7 @@ from tracker.query.kin import MAX_DEPTH, MAX_TASKS
 from tracker.query.questions import SCAN_LIMIT
 from tracker.query.report import report
 from tracker.web import documents, parked
-from tracker.web.answers import WAITING, Reading, answer, answer_heads, clock, paged, problems, read
+from tracker.web.answers import WAITING, Cursor, Reading, Time, answer, answer_heads, clock, paged, problems, read
 from tracker.web.context import Served, TaskId
 from tracker.web.problems import Problem
 from tracker.web.selection import parse_selection
@@ -51,9 +51,7 @@ class Listing(Reading):
         description="Fields, `-` before those that descend, as in `-modified`; `created,id` unless told.",
     )
     limit: int = Field(100, ge=1, le=MAX_LIMIT, description="At most so many tasks.")
-    after: str | None = Field(
-        None, json_schema_extra={"format": "task-cursor"}, max_length=8_000, description="The cursor of an earlier page: its `next` has it."
-    )
+    after: Cursor | None = Field(None, description="The cursor of an earlier page: its `next` has it.")
     fields: str | None = FIELDS
     extension: bool = EXTENSION
 
@@ -94,7 +92,7 @@ class Timing(Reading):
         max_length=100,
         description="From this time, as filters have it: `2026-01-31T09:00:00Z`, `now-2h`.",
     )
-    until: str | None = Field(None, json_schema_extra={"format": "task-time"}, max_length=100, description="Before this time.")
+    until: Time | None = Field(None, description="Before this time.")
     by: FieldName | None = Field(None, description="A field: each bucket's count is told for each of its values as well.")
 
 
