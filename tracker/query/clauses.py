@@ -15,6 +15,10 @@ from tracker.stores import tables
 
 _TASK = tables.task.c
 Clause: TypeAlias = ColumnElement[bool]
+_ENDED = "COMPLETED"
+"""Of a task with a completionStatus, and the least of the states: those in flight, few as a rule, are a range of its index. No index has the
+nulls, and of two states by name SQLite thinks that they are too many to look for.
+"""
 
 
 def split(node: Node) -> tuple[Node | None, Node | None]:
@@ -75,6 +79,8 @@ def clause(node: Node, *, negated: bool = False) -> Clause:
         return (and_ if negated else or_)(*(clause(each, negated=negated) for each in node.nodes))
     column = _column(node.field)
     if isinstance(node, IsNull):
+        if not negated and node.field.column in ("completed", "completion_status"):
+            return _TASK.state > _ENDED
         return column.is_not(None) if negated else column.is_(None)
     if isinstance(node, Compare) and node.op == "ne":
         node, negated = Compare(node.field, "eq", node.value), not negated
