@@ -118,6 +118,8 @@ async def test_what_is_wrong_is_a_400_with_a_sentence(served, query) -> None:
         ('launcher in ("SWEEP")', ["e"]),
         ('state eq "RUNNING"', ["r"]),
         ("created gt 2026-01-01T00:00:02Z", ["r"]),
+        ("pr completionStatus", ["e"]),
+        ('id eq "E"', []),
         ("", ["e", "p", "r"]),
     ],
 )

@@ -16,7 +16,6 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
-from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 
 from tracker.errors import NotFound, StoreUnavailable, TrackerError, UsageError
@@ -146,7 +145,7 @@ def install(app: FastAPI) -> None:
     """Every error that a route raises is answered here."""
 
     async def answer(request: Request, error: Exception) -> Response:
-        path = get_route_path(request.scope)
+        path = str(request.scope["path"]).removeprefix(request.scope["root_path"])  # as the gate put them there
         response = answer_of(path, error)
         if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # a route knows its own methods only, not those of others on its path
             response.headers["Allow"] = allowed(request.app, path)
