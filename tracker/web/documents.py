@@ -57,9 +57,11 @@ class TaskAnswer(TaskDocument):
 
 
 class SelectedTask(BaseModel):
-    """The members of a task that were asked for; all of them unless `fields` or `extension` says otherwise."""
+    """Those members of a task that `fields` names, or all but `tracker`, and the place that it was read at."""
 
-    model_config = ConfigDict(extra="allow", title="Task")
+    model_config = ConfigDict(extra="allow")
+
+    at: At
 
 
 class TaskPage(Document):

@@ -115,7 +115,7 @@ async def list_tasks(request: Request, served: Served, wanted: Annotated[Listing
 @router.get(
     "/tasks/{id}",
     operation_id="getTask",
-    response_model=documents.TaskAnswer,
+    response_model=documents.TaskAnswer | documents.SelectedTask,
     responses={304: {"description": "The task is as it was"}, **problems(404, *WAITING)},
 )
 async def get_task(served: Served, id: TaskId, wanted: Annotated[Showing, Query()], if_none_match: Tags = None) -> Response:
