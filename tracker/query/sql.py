@@ -149,12 +149,13 @@ class SqlSnapshot:
         if rest is not None:
             return most(counts(self.rows(where, BY_ID), by), limit)
         column, number = _TASK[by.column], func.count()
-        # With no filter the partial index has all but the nulls without looking at a task; how many those are is a subtraction.
-        subtracted = where is None and by.nullable
-        statement = select(column, number).group_by(column)
-        statement = statement.where(column.is_not(None)) if subtracted else _living(statement, found)
+        statement = _living(select(column, number).group_by(column), found)
+        # With no filter the field's own index has all but the nulls without looking at a task; how many those are is a subtraction.
+        indexed = where is None and by.column not in ("id", "revision")
+        if indexed:
+            statement = select(column, number).where(column.is_not(None)).group_by(column)
         nulls = 0
-        if subtracted:
+        if indexed and by.nullable:
             (valued,) = self._one(select(func.count()).select_from(tables.task).where(column.is_not(None)))
             nulls = self.count(None) - valued
         if limit is not None:
@@ -179,12 +180,18 @@ class SqlSnapshot:
         if rest is not None:
             yield from moments(self.rows(where, BY_ID), field, length, by)
             return
-        column = _TASK[field.column]
-        keys = [_beginning(column, length), *([] if by is None else [_TASK[by.column]])]
-        statement = select(*keys, func.count()).where(column.is_not(None)).group_by(*keys)
+        columns = [_TASK[field.column], *([] if by is None else [_TASK[by.column]])]
+        keys = [_beginning(columns[0], length), *columns[1:]]
+        statement = select(*keys, func.count()).group_by(*keys)
+        if found is not None:
+            statement = statement.where(columns[0].is_not(None), clause(found))
+        elif any({column.name for column in columns} <= set(index.columns.keys()) for index in tables.task_indexes):
+            statement = statement.where(columns[0].is_not(None))
+        # Else no condition: it would have an index looked at and then each task, which takes three times as long as to read them all.
         with translated(self._path):
-            for beginning, *value, count in self._run(statement if found is None else statement.where(clause(found))):
-                yield beginning, value[0] if value else None, count
+            for beginning, *value, number in self._run(statement):
+                if beginning is not None:
+                    yield beginning, value[0] if value else None, number
 
     def children(self, ids: Sequence[str], limit: int) -> list[Row]:
         """Tasks with these parents, by parent and id; the key is the parent's id."""
@@ -238,7 +245,9 @@ def _split(where: Node | None) -> tuple[Node | None, Node | None]:
 
 def _listing(where: Node | None, order: Order, after: Key | None, limit: int | None) -> Select[Any]:
     statement = select(_TASK.id, _TASK.revision, _TASK.registers, *(_TASK[sort.field.column] for sort in order))
-    statement = statement.where(not_(_TASK.deleted)).order_by(*map(ordering, order)).limit(limit)
+    # A limit that is bound SQLite takes for small, and then walks the order's index past a million tasks to find a few.
+    written = limit
+    statement = statement.where(not_(_TASK.deleted)).order_by(*map(ordering, order)).limit(written)
     if where is not None:
         statement = statement.where(clause(where))
     return statement if after is None else statement.where(after_clause(order, after))

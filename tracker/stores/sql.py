@@ -65,6 +65,12 @@ _MOVE_COUNT = {
     for outcome in OUTCOMES
 }
 _JUMP = _insert(tables.jump, "topic", "partition", "stored", "chosen", "policy", "at")
+_PARTITIONS = _text(
+    select(
+        *(tables.position.c[name] for name in ("topic", "partition", "next_offset", "identity", *msgspec.structs.asdict(Counters()))),
+        *(tables.position.c[name] for name in ("newest_event_time", "end_offset", "end_seen_at", "committed_at")),
+    ).order_by(tables.position.c.topic, tables.position.c.partition)
+)
 _DELETED_COLUMNS = (None,) * len(_COLUMNS)
 
 _headers_to_bytes = msgspec.msgpack.Encoder().encode
@@ -198,11 +204,8 @@ class SqlStore:
 
     def partitions(self) -> Sequence[PartitionStatus]:
         """Every partition that the store has a position of, by topic and partition."""
-        names = ("read", "applied", "unchanged", "ignored", "parked", "newest_event_time", "end_offset", "end_seen_at", "committed_at")
-        columns = [tables.position.c[name] for name in ("topic", "partition", "next_offset", "identity", *names)]
-        statement = _text(select(*columns).order_by(tables.position.c.topic, tables.position.c.partition))
         with translated(self.path):
-            rows = self._connection.execute(statement).fetchall()
+            rows = self._connection.execute(_PARTITIONS).fetchall()
         return [
             PartitionStatus(
                 position=Position(*row[:4]),
