@@ -136,7 +136,7 @@ def schema(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; nothing there is deleted.")] = Path("schemas"),
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 3 if a file differs.")] = False,
 ) -> None:
-    """Write the JSON Schemas of events and statuses, the AsyncAPI document and an example of each event."""
+    """Write the JSON Schemas of events and statuses, the AsyncAPI and OpenAPI documents and an example of each event."""
     from tracker.schema import check as differing
     from tracker.schema import write
 

@@ -1,6 +1,7 @@
-"""The published schemas, made from the models: JSON Schema 2020-12 of each event and of the status, AsyncAPI 3.0, examples.
+"""The published schemas, made from the models: JSON Schema 2020-12 of each event and of the status, AsyncAPI 3.0, OpenAPI 3.1, examples.
 
-Everything here is a pure function of the code but `write` and `check`, which look at a folder.
+Everything here is a pure function of the code but `write` and `check`, which look at a folder. The extra ``web`` is needed, as the
+OpenAPI document is made from the routes: UsageError without it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from tracker.model.kinds import KINDS
 from tracker.schema.asyncapi import asyncapi
 from tracker.schema.examples import example_files
 from tracker.schema.json_schemas import event_schema, extension_schema, status_schema
+from tracker.schema.openapi import openapi
 
 __all__ = ["check", "generate", "write"]
 
@@ -22,6 +24,7 @@ def generate() -> dict[str, bytes]:
     documents["task-status.schema.json"] = status_schema()
     documents["tracker-extension.schema.json"] = extension_schema()
     documents["asyncapi.json"] = asyncapi()
+    documents["openapi.json"] = openapi()
     documents |= example_files()
     return {path: (json.dumps(document, ensure_ascii=False, indent=2) + "\n").encode() for path, document in documents.items()}
 

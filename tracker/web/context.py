@@ -24,7 +24,16 @@ Writable: TypeAlias = Callable[[], AbstractContextManager[StatusStore]]
 class Context:
     """One for an app; ``request.app.state.context``, or as a parameter: ``served: Served``."""
 
-    def __init__(self, tasks: TaskQuery, access: Access, corrections: Corrections | None, writable: Writable | None, meters: Meters, *, projects: bool) -> None:
+    def __init__(
+        self,
+        tasks: TaskQuery,
+        access: Access,
+        corrections: Corrections | None,
+        writable: Writable | None,
+        meters: Meters,
+        *,
+        projects: bool,
+    ) -> None:
         self.tasks = tasks
         """Open while the app is."""
         self.access = access

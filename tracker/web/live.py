@@ -30,9 +30,11 @@ from tracker.web.context import Served
 from tracker.web.hub import MAX_SHOWN, MAX_STREAMS, Follower, Hub
 from tracker.web.selection import parse_selection
 from tracker.web.tasks import EXTENSION, FIELDS, FILTERS
-from tracker.web.ticks import CHUNK_ROWS, Lens, Resync, Tick, View, changed, event, place, tick
+from tracker.web.ticks import Lens, Resync, Tick, View, changed, event, place, tick
 
 PAGE_TASKS = 200
+PAGE_BYTES = 1_000_000
+"""Ends a page early where tasks have thousands of messages."""
 HEARTBEAT_S = 15.0
 """Proxies close what is silent for 30 to 60 s."""
 MAX_BEHIND = 50_000
@@ -41,7 +43,7 @@ RETRY_MS = 1_000
 FAREWELL_S = 1.0
 """For the last words to a client that does not take its events, or while the server stops."""
 
-router = APIRouter(prefix="/api", tags=["tasks"], responses=problems())
+router = APIRouter(prefix="/api", tags=["changes"], responses=problems())
 
 
 class Following(BaseModel):
@@ -79,11 +81,18 @@ async def follow_tasks(
 ) -> Response:
     """Follow tasks as they change, as server-sent events: first those that match now, then each change.
 
-    Relative times in the filter go from the moment of the connection. A task is told at most four times a second.
+    A stream begins with `reset` (whose data is what `at` is elsewhere), the matching tasks in `snapshot` events (arrays), and `ready`.
+    From then on there are `changes`: `{"changed": [tasks], "left": [ids], "deleted": [ids], "at": {}}`; what has `left` does not match any
+    more. Each `id` is a change token: with the last one as `Last-Event-ID` (browsers do that) or `since` the stream goes on from there,
+    without a snapshot, and `ready` comes when it has caught up. `resync` says why it can't go on; a new `reset` or the end follows.
+
+    A task is told at most four times a second, as it is then. Relative times in the filter go from the moment of the connection; that time
+    passes makes nothing change. The `id` member is always there, whatever `fields` names.
     """
-    view = View(parsed(wanted.filters, clock()), wanted.fields, wanted.extension)
-    if wanted.fields is not None:
-        parse_selection(wanted.fields, extension=wanted.extension)
+    fields = None if wanted.fields is None else f"id,{wanted.fields}"  # without the id nobody knows which task it is
+    if fields is not None:
+        parse_selection(fields, extension=wanted.extension)
+    view = View(parsed(wanted.filters, clock()), fields, wanted.extension)
     if last_event_id is None and wanted.since is not None:
         from_token(wanted.since)
     return EventStream(request.app.state.hub, view, last_event_id or wanted.since, served.stopping)
@@ -172,9 +181,14 @@ async def _snapshot(hub: Hub, follower: Follower) -> AsyncGenerator[bytes, None]
 
     def page(snapshot: Snapshot, after: Key | None) -> tuple[list[str], list[bytes], Key | None]:
         scan = Scan(SCAN_LIMIT)
-        rows = list(snapshot.rows(where, BY_ID, after=after, limit=PAGE_TASKS, scan=scan))
-        more = scan.last if scan.ended else rows[-1].key if len(rows) == PAGE_TASKS else None
-        return [row.id for row in rows], [lens.json(snapshot, row) for row in rows], more
+        ids, tasks, size_bytes = list[str](), list[bytes](), 0
+        for row in snapshot.rows(where, BY_ID, after=after, limit=PAGE_TASKS, scan=scan):
+            ids.append(row.id)
+            tasks.append(lens.json(snapshot, row))
+            size_bytes += len(tasks[-1])
+            if size_bytes > PAGE_BYTES or len(ids) == PAGE_TASKS:
+                return ids, tasks, row.key
+        return ids, tasks, scan.last if scan.ended else None
 
     follower.base, follower.token, at = await hub.tasks.ask(begin)
     if where is not None:
@@ -210,6 +224,7 @@ async def _resume(hub: Hub, follower: Follower, since: str) -> None:
 
 async def _follow(hub: Hub, follower: Follower, *, resumed: bool) -> AsyncGenerator[bytes, None]:
     """What changed since the follower's base (then ``ready``, if it has not had that), and then every tick, until the follower is lost."""
+    made: Tick | None = None
     is_known = follower.view.where is None or follower.shown is not None
     lenses = {follower.view: Lens(follower.view)}
 
@@ -217,26 +232,24 @@ async def _follow(hub: Hub, follower: Follower, *, resumed: bool) -> AsyncGenera
         rows, reached = changed(snapshot, follower.base)
         return tick(snapshot, rows, reached, lenses, clock())
 
-    def rest(snapshot: Snapshot) -> tuple[Tick, set[str] | None, bool]:
+    def rest(snapshot: Snapshot) -> tuple[Tick, set[str] | None]:
         made = missed(snapshot)
-        is_all = made.revision == snapshot.revision()
-        return made, None if is_known or not is_all else _matching(snapshot, follower.view), is_all
+        return made, None if is_known or not made.is_all else _matching(snapshot, follower.view)
 
-    while True:
+    while made is None or not made.is_all:
         made = await hub.tasks.ask(missed)
         if (message := follower.message(made)) is not None:
             yield message
         follower.base = made.revision
-        if len(made.revisions) < CHUNK_ROWS:
-            break
     async with hub.following(follower):
-        is_all = False
-        while not is_all:
-            made, shown, is_all = await hub.tasks.ask(rest)
+        while True:
+            made, shown = await hub.tasks.ask(rest)
             if (message := follower.message(made)) is not None:
                 yield message
             follower.base = made.revision
-            follower.shown = shown if shown is not None else follower.shown
+            if made.is_all:
+                follower.shown = follower.shown if is_known else shown
+                break
         if resumed:
             yield event("ready", made.at, follower.token)
         async with aclosing(_ticks(follower)) as chunks:

@@ -30,7 +30,7 @@ _PARAMETERS = {
 
 @router.post(
     "/oauth/token",
-    operation_id="get_token",
+    operation_id="getToken",
     openapi_extra=_PARAMETERS,
     responses={
         200: {"description": "A signed token that expires after expires_in seconds"},

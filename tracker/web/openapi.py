@@ -1,7 +1,7 @@
 """The OpenAPI document: what FastAPI makes of the routes, told as it is.
 
-FastAPI documents a 422 that is never answered, says null for a parameter that is left out, and does not know that the errors of our own
-API are problem details; here it is put right.
+FastAPI documents a 422 that is never answered, says null for a parameter that is left out, makes summaries of the names of functions, and
+does not know that the errors of our own API are problem details; here it is put right.
 """
 
 from __future__ import annotations
@@ -68,12 +68,14 @@ def document(app: FastAPI) -> dict[str, Any]:
         schemas.pop(name, None)
     for path, method, operation in _operations(made):
         operation["tags"] = operation["tags"][-1:]
+        operation["summary"], operation["description"] = _told(operation.pop("description"))
         operation["responses"].pop("422", None)
         operation["responses"] = dict(sorted(operation["responses"].items()))
         for response in operation["responses"].values():
             _as_problem(response)
         for parameter in operation.get("parameters", ()):
             parameter["schema"] = _given(parameter["schema"])
+            parameter["schema"].pop("description", None)  # the parameter has it
         operation["security"] = [] if path in OPEN_PATHS else _security(method)
     made["components"]["securitySchemes"] = SECURITY_SCHEMES
     untitled: dict[str, Any] = _untitled(made)
@@ -85,6 +87,12 @@ def _operations(made: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]
         for method in METHODS:
             if method in item:
                 yield path, method, item[method]
+
+
+def _told(docstring: str) -> tuple[str, str]:
+    """The first sentence without its end, and all of it, in Markdown."""
+    text = docstring.replace("``", "`")
+    return text.replace("\n", " ").partition(". ")[0].removesuffix("."), text
 
 
 def _as_problem(response: dict[str, Any]) -> None:

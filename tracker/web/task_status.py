@@ -158,7 +158,7 @@ def _there(document: Document | None, id: str) -> Document:
 
 
 def _add(version: str, path: str) -> None:
-    name = version.strip("/") or "v1"
+    name = (version.strip("/") or "v1").capitalize()
     listed: dict[int | str, dict[str, Any]] = {
         200: {
             "model": list[TaskStatus],
@@ -175,25 +175,25 @@ def _add(version: str, path: str) -> None:
         }
     }
     body = {"schema": {"type": "array", "maxItems": MAX_OPERATIONS, "items": PatchOperation.model_json_schema()}}
-    router.add_api_route(path, list_tasks, responses=listed, operation_id=f"list_tasks_{name}")
+    router.add_api_route(path, list_tasks, responses=listed, operation_id=f"listTaskStatus{name}")
     if version:
         pending = f"{path}/pending-tasks"
-        router.add_api_route(pending, pending_tasks, responses=listed, deprecated=True, operation_id=f"pending_tasks_{name}")
+        router.add_api_route(pending, pending_tasks, responses=listed, deprecated=True, operation_id=f"listPendingTasks{name}")
         router.add_api_route(
             pending,
             pending_tasks,
             methods=["HEAD"],
             responses={200: {"description": "The headers of the GET"}},
             deprecated=True,
-            operation_id=f"pending_task_headers_{name}",
+            operation_id=f"headPendingTasks{name}",
         )
-    router.add_api_route(f"{path}/{{id}}", get_task, responses=one, operation_id=f"get_task_{name}")
+    router.add_api_route(f"{path}/{{id}}", get_task, responses=one, operation_id=f"getTaskStatus{name}")
     router.add_api_route(
         f"{path}/{{id}}",
         patch_task,
         methods=["PATCH"],
         responses=one | late,
-        operation_id=f"update_task_{name}",
+        operation_id=f"patchTaskStatus{name}",
         openapi_extra={"requestBody": {"required": True, "content": dict.fromkeys(PATCH_TYPES, body)}},
     )
 
