@@ -245,9 +245,7 @@ def _split(where: Node | None) -> tuple[Node | None, Node | None]:
 
 def _listing(where: Node | None, order: Order, after: Key | None, limit: int | None) -> Select[Any]:
     statement = select(_TASK.id, _TASK.revision, _TASK.registers, *(_TASK[sort.field.column] for sort in order))
-    # A limit that is bound SQLite takes for small, and then walks the order's index past a million tasks to find a few.
-    written = limit
-    statement = statement.where(not_(_TASK.deleted)).order_by(*map(ordering, order)).limit(written)
+    statement = statement.where(not_(_TASK.deleted)).order_by(*map(ordering, order)).limit(limit)
     if where is not None:
         statement = statement.where(clause(where))
     return statement if after is None else statement.where(after_clause(order, after))
