@@ -77,7 +77,8 @@ def work(url: str, path: str, pipe: Connection) -> None:
 
 async def _probe(url: str, path: str, seconds: float) -> tuple[list[float], list[float]]:
     """Seconds from the acknowledgement, and from before the write, until the event was read."""
-    acknowledged, whole = [], []
+    acknowledged: list[float] = []
+    whole: list[float] = []
     async with KafkaEmitter(url) as emitter, open_query(f"sqlite:///{path}") as tasks:
         began = perf_counter()
         for number in count():

@@ -92,8 +92,8 @@ async def test_beyond_the_ids_kept_all_leave(server, monkeypatch):
 
 
 async def test_fields_are_selected(server):
-    """A client gets the members that it names, and the plain 18 without the extension."""
-    async with server.stream(fields="id,tracker.state") as stream:
+    """A client gets the id and the members that it names, and the plain 18 without the extension."""
+    async with server.stream(fields="tracker.state") as stream:
         _, snapshot, _ = await stream.until("ready")
     assert snapshot.data[0] == {"id": "a", "tracker": {"state": "RUNNING"}}
     async with server.stream(extension="false") as stream:

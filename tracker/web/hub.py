@@ -17,7 +17,7 @@ from tracker.query.api import TaskQuery
 from tracker.query.base import Row, Snapshot
 from tracker.web.answers import clock
 from tracker.web.problems import Problem
-from tracker.web.ticks import CHUNK_ROWS, Lens, Resync, Tick, View, changed, event, tick, told
+from tracker.web.ticks import Lens, Resync, Tick, View, changed, event, tick, told
 
 MAX_STREAMS = 500
 """Of one process. A client costs some 100 kB, and the send of each of its events."""
@@ -127,8 +127,8 @@ class Look:
         for row in due:
             del self.held[row.id]
             self._sent[row.id] = now
-        reached = min((row.revision for row in self.held.values()), default=self.revision + 1) - 1
-        return tick(snapshot, due, reached, lenses, clock())
+        told = min((row.revision for row in self.held.values()), default=self.revision + 1) - 1
+        return tick(snapshot, due, self.revision, lenses, clock(), told)
 
 
 class Hub:
@@ -194,7 +194,7 @@ class Hub:
             await asyncio.gather(running, return_exceptions=True)
 
     async def _run(self, look: Look) -> None:
-        reason, again = "", True
+        reason, again = "a fault of the server, which its log tells of", False
         try:
             async with self.tasks.commits() as committed:
                 while True:
@@ -205,14 +205,15 @@ class Hub:
                     if not more:
                         await committed.wait()
         except Resync as resync:
-            reason = str(resync)
+            reason, again = str(resync), True
         except TrackerError as error:
-            reason, again = str(error), False
-        # Whoever comes from now on begins with a new look.
-        self._running = self._look = None
-        for follower in list(self._followers):
-            follower.lose(reason, again=again)
-            self._leave(follower)
+            reason = str(error)
+        finally:
+            if self._look is look:  # else it was ended because nobody follows, and there may be another by now
+                self._running = self._look = None  # whoever comes from now on begins with a new look
+                for follower in list(self._followers):
+                    follower.lose(reason, again=again)
+                    self._leave(follower)
 
     async def _hand_out(self, look: Look) -> bool:
         """One tick for everyone; whether there is more to come even if nothing is committed."""
@@ -227,4 +228,4 @@ class Hub:
                     follower.offer(made)
                     if follower.lost:
                         self._leave(follower)
-        return bool(look.held) or len(made.revisions) >= CHUNK_ROWS
+        return bool(look.held) or not made.is_all

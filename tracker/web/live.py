@@ -224,7 +224,6 @@ async def _resume(hub: Hub, follower: Follower, since: str) -> None:
 
 async def _follow(hub: Hub, follower: Follower, *, resumed: bool) -> AsyncGenerator[bytes, None]:
     """What changed since the follower's base (then ``ready``, if it has not had that), and then every tick, until the follower is lost."""
-    made: Tick | None = None
     is_known = follower.view.where is None or follower.shown is not None
     lenses = {follower.view: Lens(follower.view)}
 
@@ -236,8 +235,10 @@ async def _follow(hub: Hub, follower: Follower, *, resumed: bool) -> AsyncGenera
         made = missed(snapshot)
         return made, None if is_known or not made.is_all else _matching(snapshot, follower.view)
 
-    while made is None or not made.is_all:
+    is_all = False
+    while not is_all:
         made = await hub.tasks.ask(missed)
+        is_all = made.is_all
         if (message := follower.message(made)) is not None:
             yield message
         follower.base = made.revision

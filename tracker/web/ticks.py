@@ -19,6 +19,8 @@ from tracker.web.selection import parse_selection
 
 CHUNK_ROWS = 1_000
 """Changes told at once: some 50 ms of work. A commit's tasks are told together, so it may be more."""
+CHUNK_BYTES = 4_000_000
+"""Likewise, where tasks have thousands of messages."""
 MAX_ROWS = 20_000
 """More changed tasks of one commit (a replay's) are not told one by one: a new snapshot is."""
 
@@ -64,6 +66,8 @@ class Tick(msgspec.Struct, gc=False):
     """The token up to which everything was told, this included."""
     revision: int
     """Of the token."""
+    is_all: bool
+    """Whether everything that there was at that moment was looked at."""
     revisions: dict[str, int]
     """Of each task."""
     oldest: int
@@ -81,17 +85,23 @@ class Resync(Exception):
 def changed(snapshot: Snapshot, since: int) -> tuple[list[Row], int]:
     """The next tasks that changed after a revision, those of a commit together, and the revision that they go up to. Raises `Resync`."""
     rows: list[Row] = []
+    size_bytes = 0
     for row in snapshot.changed(since, None):
-        if len(rows) >= CHUNK_ROWS and row.revision != rows[-1].revision:
+        if (len(rows) >= CHUNK_ROWS or size_bytes >= CHUNK_BYTES) and row.revision != rows[-1].revision:
             return rows, rows[-1].revision
         rows.append(row)
+        size_bytes += len(row.registers)
         if len(rows) > MAX_ROWS:
             raise Resync("one commit wrote too much to be told task by task")
     return rows, snapshot.revision()
 
 
-def tick(snapshot: Snapshot, rows: Iterable[Row], told: int, lenses: dict[View, Lens], now: datetime) -> Tick:
-    """The rows as each view has them; a task's JSON is made once for all views that have the same of it."""
+def tick(snapshot: Snapshot, rows: Iterable[Row], reached: int, lenses: dict[View, Lens], now: datetime, told: int | None = None) -> Tick:
+    """The rows as each view has them; a task's JSON is made once for all views that have the same of it.
+
+    ``reached``: up to which the store's changes were looked at. ``told``: up to which all of them are told, if that is not the same.
+    """
+    told = reached if told is None else told
     living = {row.id: row for row in rows}
     deleted = {id for id, row in living.items() if row.state.deleted}
     revisions = {id: row.revision for id, row in living.items()}
@@ -114,6 +124,7 @@ def tick(snapshot: Snapshot, rows: Iterable[Row], told: int, lenses: dict[View, 
     return Tick(
         told=to_token(snapshot.store, told),
         revision=told,
+        is_all=reached == snapshot.revision(),
         revisions=revisions,
         oldest=min(revisions.values(), default=told),
         deleted=deleted,
