@@ -7,8 +7,10 @@ far apart in the file, as in a real store. It is made anew when the tables, the 
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
@@ -30,17 +32,20 @@ from tracker.stores.sql_fill import fill
 from tracker.stores.tables import metadata
 
 EVENTS_PER_TASK = 8
+KEPT_S = 3600
+"""Another run, of another version, may be reading its own."""
 
 
 def made(tasks: int) -> Path:
-    """The store with so many tasks; made in about 100 s a million unless it is there. Those of other versions are deleted."""
+    """The store with so many tasks; made in about 100 s a million unless it is there. Others of the size that are older than an hour go."""
     folder, stem = Path(tempfile.gettempdir()), f"tracker-bench-reads-{tasks}-"
     path = folder / f"{stem}{_version()}.db"
     if path.exists():
         return path
     for other in folder.glob(f"{stem}*"):
-        other.unlink()
-    unfinished = path.with_suffix(".unfinished")
+        if time.time() - other.stat().st_mtime > KEPT_S:
+            other.unlink(missing_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}")
     started = perf_counter()
     with SqlStore(str(unfinished), synchronous="OFF") as store:
         fill(store, _told(_writes(tasks), tasks), Commit())

@@ -46,7 +46,7 @@ BARE_COUNTS = {
 }
 ENDED_ONLY = 'state eq "COMPLETED"'
 INDEXED = [
-    *((None, sorters) for sorters in ("id", "-id", "created", "-created", "modified", "-modified")),
+    *((None, sorters) for sorters in ("id", "-id", "created", "-created", "modified", "-modified", "launched", "-completed")),
     *((ENDED_ONLY, sorters) for sorters in ("modified", "-modified")),
 ]
 """Filters and sorters that an index gives in order."""
