@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,15 +11,19 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import not_, select
+from sqlalchemy.dialects import sqlite
 
 from tests.unit.query_store import commit, event
 from tracker.query.base import Reader
+from tracker.query.clauses import clause
 from tracker.query.fields import COMPATIBLE_TYPE, FIELDS, KNOWN, Field, Kind
 from tracker.query.filters import parse
 from tracker.query.memory import MemoryReader
 from tracker.query.pages import BY_ID, Order, parse_sorters
 from tracker.query.predicate import label
 from tracker.query.sql import SqlReader
+from tracker.stores import tables
 from tracker.stores.memory import MemoryStore
 from tracker.stores.sql import SqlStore
 
@@ -271,3 +277,17 @@ def test_compatible_types_in_the_longest_list_are_answered(readers):
     """Values given more than once are looked for once."""
     text = "type in (" + ",".join(COMPATIBLE_TYPE.words * 10) + ")"
     assert _ids(readers[0], text, compatible=True) == _ids(readers[1], text, compatible=True) == []
+
+
+@pytest.mark.parametrize("text", ["completionStatus isnull", "state eq RUNNING", "state ne COMPLETED"])
+def test_tasks_in_flight_are_found_by_their_state(tmp_path, text):
+    """Few tasks are in flight as a rule: a listing by another field looks at those, not at all tasks in its order."""
+    path = str(tmp_path / "status.db")
+    with SqlStore(path):
+        pass
+    where = clause(parse(text))
+    statement = select(tables.task.c.registers).where(not_(tables.task.c.deleted), where).order_by(tables.task.c.created).limit(250)
+    compiled = statement.compile(dialect=sqlite.dialect(paramstyle="named"), compile_kwargs={"render_postcompile": True})
+    with closing(sqlite3.connect(path)) as connection:
+        plan = str(connection.execute(f"EXPLAIN QUERY PLAN {compiled}", compiled.params).fetchall())
+    assert "INDEX task_state" in plan

@@ -15,10 +15,6 @@ from tracker.stores import tables
 
 _TASK = tables.task.c
 Clause: TypeAlias = ColumnElement[bool]
-_ENDED = "COMPLETED"
-"""Of a task with a completionStatus, and the least of the states: those in flight, few as a rule, are a range of its index. No index has the
-nulls, and of two states by name SQLite thinks that they are too many to look for.
-"""
 
 
 def split(node: Node) -> tuple[Node | None, Node | None]:
@@ -80,14 +76,27 @@ def clause(node: Node, *, negated: bool = False) -> Clause:
     column = _column(node.field)
     if isinstance(node, IsNull):
         if not negated and node.field.column in ("completed", "completion_status"):
-            return _TASK.state > _ENDED
+            return _in_states(("COMPLETED",), negated=True)
         return column.is_not(None) if negated else column.is_(None)
     if isinstance(node, Compare) and node.op == "ne":
         node, negated = Compare(node.field, "eq", node.value), not negated
+    if node.field is FIELDS["state"] and (isinstance(node, In) or node.op == "eq"):
+        return _in_states(node.values if isinstance(node, In) else (node.value,), negated=negated)
     positive = _one_of(node) if isinstance(node, In) else _compare(node.field, node.op, node.value)
     if not negated:
         return positive
     return or_(column.is_(None), not_(positive)) if node.field.nullable else not_(positive)
+
+
+def _in_states(states: tuple[Value, ...], *, negated: bool) -> Clause:
+    """The state is one of these, or none of them.
+
+    Tasks in flight are taken to be few, or SQLite would walk the index of a listing's order, past all that have ended, to find them. They
+    are also those without a completionStatus, which no index has.
+    """
+    wanted = [word for word in FIELDS["state"].words if (word in states) is not negated]
+    found = _TASK.state == wanted[0] if len(wanted) == 1 else _TASK.state.in_(wanted)
+    return found if "COMPLETED" in wanted else functions.few(found)
 
 
 def _column(field: Field) -> ColumnElement[Any]:

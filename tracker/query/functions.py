@@ -27,6 +27,11 @@ def _regexp(pattern: str, text: str | None) -> bool | None:
     return None if text is None else re.fullmatch(pattern, text) is not None
 
 
+def few(clause: ColumnElement[bool]) -> ColumnElement[bool]:
+    """The same, and a word to SQLite, which keeps no statistics here: few rows are so."""
+    return func.unlikely(clause)  # not said to be a boolean, of which SQLAlchemy would ask whether it is 1, and no index be seen
+
+
 def casefold(text: ColumnElement[Any]) -> ColumnElement[Any]:
     """Unicode's casefold, as Python has it."""
     return func.casefold(text)
