@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from tracker.errors import StoreError
 from tracker.query.base import CommitWait
@@ -73,5 +73,5 @@ class Commits:
             if stop.is_set():  # those who listen now have a thread of their own
                 return
             for event, loop in self._listeners.items():
-                if not loop.is_closed():
+                with suppress(RuntimeError):  # its loop was closed
                     loop.call_soon_threadsafe(event.set)
