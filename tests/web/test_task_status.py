@@ -193,6 +193,14 @@ async def test_the_head_of_pending_tasks(served, path) -> None:
     assert (b"X-Deprecated", b"true") in answer.headers.raw
 
 
+async def test_what_can_be_got_can_be_headed(served) -> None:
+    """HEAD gives the headers of GET, as HTTP has it: for lists with their count, and 404 for a task that is not there."""
+    client = await served(*ALL)
+    answer = await client.head("/task-status/v1?count=true")
+    assert (answer.status_code, answer.headers["X-Total-Count"], answer.content) == (200, "3", b"")
+    assert [(await client.head(f"/task-status/v1/{id}")).status_code for id in ("e", "nothing")] == [200, 404]
+
+
 async def test_no_pending_tasks_are_an_empty_array(served) -> None:
     """The original may say 204 there; of that the SDK makes None, which no caller expects."""
     answer = await (await served(*ENDED)).get("/beta/task-status/pending-tasks")

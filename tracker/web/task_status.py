@@ -196,6 +196,8 @@ def _add(version: str, path: str) -> None:
         operation_id=f"patchTaskStatus{name}",
         openapi_extra={"requestBody": {"required": True, "content": dict.fromkeys(PATCH_TYPES, body)}},
     )
+    for headed, answers in ((path, list_tasks), (f"{path}/{{id}}", get_task)):  # as GET, but the server leaves the body out
+        router.add_api_route(headed, answers, methods=["HEAD"], include_in_schema=False)
 
 
 _add("", "/task-status/v1")
