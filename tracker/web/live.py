@@ -16,6 +16,7 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
+from prometheus_client import Counter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Receive, Scope, Send
 
@@ -64,6 +65,7 @@ class Following(BaseModel):
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Live streams are possible meanwhile. ``app.state.max_streams``, if there is one, says how many."""
     app.state.hub = hub = Hub(app.state.context.tasks, max_streams=getattr(app.state, "max_streams", MAX_STREAMS))
+    app.state.context.meters.streams_open.set_function(lambda: hub.streams)
     try:
         yield
     finally:
@@ -91,11 +93,11 @@ async def follow_tasks(
     """
     fields = None if wanted.fields is None else f"id,{wanted.fields}"  # without the id nobody knows which task it is
     if fields is not None:
-        parse_selection(fields, extension=wanted.extension)
+        parse_selection(fields)
     view = View(parsed(wanted.filters, clock()), fields, wanted.extension)
     if last_event_id is None and wanted.since is not None:
         from_token(wanted.since)
-    return EventStream(request.app.state.hub, view, last_event_id or wanted.since, served.stopping)
+    return EventStream(request.app.state.hub, view, last_event_id or wanted.since, served.stopping, served.meters.streams_dropped)
 
 
 class EventStream(Response):
@@ -103,10 +105,10 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, hub: Hub, view: View, since: str | None, stopping: asyncio.Event) -> None:
+    def __init__(self, hub: Hub, view: View, since: str | None, stopping: asyncio.Event, dropped: Counter) -> None:
         super().__init__(headers={"X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._hub, self._view, self._since, self._stopping = hub, view, since, stopping
+        self._hub, self._view, self._since, self._stopping, self._dropped = hub, view, since, stopping, dropped
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI has it
         """Serve it."""
@@ -124,6 +126,8 @@ class EventStream(Response):
                 await asyncio.gather(sending, *others, return_exceptions=True)
             if not sending.cancelled() and (error := sending.exception()) is not None:
                 raise error
+            if slow.is_set():
+                self._dropped.inc()
             if going.cancelled():
                 last = _resync("the client takes its events too slowly") if slow.is_set() else b""
                 with suppress(TimeoutError):

@@ -15,11 +15,11 @@ MAX_FIELDS = 100
 Selection = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-def parse_selection(text: str, *, extension: bool) -> Selection:
+def parse_selection(text: str) -> Selection:
     """A function from a document to the members that were asked for, in the order of the document.
 
-    Names are the 18 keys, ``tracker``, and ``tracker.NAME`` and ``attributes.KEY`` for one member of them; what a task does not have is
-    left out. Raises UsageError for another name.
+    Names are the 18 keys, ``tracker``, and ``tracker.NAME`` and ``attributes.KEY`` for one member of them; what a task does not have
+    (all of ``tracker`` where the extension is not wanted) is left out. Raises UsageError for another name.
     """
     names = [name.strip() for name in text.split(",")]
     if len(names) > MAX_FIELDS:
@@ -27,9 +27,9 @@ def parse_selection(text: str, *, extension: bool) -> Selection:
     whole, inside = set[str](), dict[str, set[str]]()
     for name in names:
         head, dot, key = name.partition(".")
-        if name in STATUS or (name == "tracker" and extension):
+        if name in STATUS or name == "tracker":
             whole.add(name)
-        elif dot and key and (head == "attributes" or (head == "tracker" and key in EXTENSION and extension)):
+        elif dot and key and (head == "attributes" or (head == "tracker" and key in EXTENSION)):
             inside.setdefault(head, set()).add(key)
         else:
             known = [*STATUS, "tracker", *(f"tracker.{each}" for each in EXTENSION), "attributes.KEY"]

@@ -103,7 +103,7 @@ async def list_tasks(request: Request, served: Served, wanted: Annotated[Listing
     A page goes on after the last task of the one before it, whatever is written in between: `next` is where to go on.
     """
     now = clock()
-    select = None if wanted.fields is None else parse_selection(wanted.fields, extension=wanted.extension)
+    select = None if wanted.fields is None else parse_selection(wanted.fields)
     question = questions.page(wanted.filters, wanted.sorters, wanted.limit, wanted.after, extension=wanted.extension, now=now)
     page, at = await read(served, wanted, question, now)
     document: dict[str, Any] = {"items": page.items if select is None else [select(item) for item in page.items]}
@@ -120,7 +120,7 @@ async def list_tasks(request: Request, served: Served, wanted: Annotated[Listing
 )
 async def get_task(served: Served, id: TaskId, wanted: Annotated[Showing, Query()], if_none_match: Tags = None) -> Response:
     """Get one task. An `If-None-Match` with the `ETag` of an earlier answer gives 304 while the task is the same."""
-    select = None if wanted.fields is None else parse_selection(wanted.fields, extension=wanted.extension)
+    select = None if wanted.fields is None else parse_selection(wanted.fields)
     found, at = await read(served, wanted, questions.document(id, extension=wanted.extension), clock())
     document = _there(found, id)
     if select is not None:

@@ -40,7 +40,7 @@ class Lens:
         self.matches = (lambda _row: True) if view.where is None else compile_predicate(view.where)
         self.selection = (view.fields, view.extension)
         self._extension = view.extension
-        self._select = None if view.fields is None else parse_selection(view.fields, extension=view.extension)
+        self._select = None if view.fields is None else parse_selection(view.fields)
 
     def json(self, snapshot: Snapshot, row: Row) -> bytes:
         """The task as it is told."""
