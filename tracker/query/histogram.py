@@ -12,7 +12,7 @@ from tracker.errors import UsageError
 from tracker.model.times import to_datetime
 from tracker.query.base import Filters, Question, Snapshot, field_named, parsed
 from tracker.query.fields import FIELDS, Field, suggestion
-from tracker.query.filters import And, Compare, IsNull, Moment, Node, Not, parse
+from tracker.query.filters import And, Compare, Moment, Node, parse
 
 TIMES = ("created", "modified", "launched", "completed")
 MAX_BUCKETS = 2_000
@@ -48,7 +48,7 @@ class Histogram(msgspec.Struct, kw_only=True):
     """Width: a number and ``s``, ``m``, ``h`` or ``d``."""
     by: str | None
     values: list[str | int | None]
-    """Values of ``by`` that are told apart, ascending, null last; at most 20, those that most tasks have."""
+    """Values of ``by`` that are told apart, ascending, null last; at most 20, those that most matching tasks have."""
     buckets: list[Bucket]
 
     def to_json(self) -> dict[str, Any]:
@@ -100,10 +100,8 @@ def _fill(found: Histogram, snapshot: Snapshot, where: Node | None, time: Field,
         raise UsageError(
             f"{end - start + 1:,} buckets of {found.bucket} are more than {MAX_BUCKETS:,}: ask for wider ones, or for less time"
         )
-    if by is not None:
-        timed = Not(IsNull(time))
-        most = snapshot.counts(timed if where is None else And((where, timed)), by, limit=MAX_VALUES)
-        found.values = sorted(most, key=lambda value: (value is None, value))
+    most = {} if by is None else snapshot.counts(where, by, limit=MAX_VALUES)
+    found.values = sorted(most, key=lambda value: (value is None, value))
     place = {value: number for number, value in enumerate(found.values)}
     found.buckets = [Bucket(_start(number, width), 0, [0] * len(place)) for number in range(start, end + 1)]
     length = _LENGTH[found.bucket[-1]]
