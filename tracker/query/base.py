@@ -141,6 +141,10 @@ class Snapshot(Protocol):
         """Tasks of later revisions, by revision and id; deleted ones are among them whatever the filter."""
         ...
 
+    def changed_ids(self, revision: int) -> Iterator[tuple[str, int]]:
+        """Ids and revisions of the tasks of later revisions, by revision and id, deleted ones among them; no state is read."""
+        ...
+
     def changed_count(self, revision: int, stop: int) -> int:
         """How many tasks, deleted ones among them, are of later revisions; counted no further than ``stop``."""
         ...
