@@ -118,6 +118,10 @@ class MemorySnapshot:
             if write.columns is None or matches(row):
                 yield row
 
+    def changed_ids(self, revision: int) -> Iterator[tuple[str, int]]:
+        """Ids and revisions of the tasks of later revisions, by revision and id."""
+        return iter([(id, at) for at, id in sorted((at, id) for id, (_, at) in self._tasks.items() if at > revision)])
+
     def changed_count(self, revision: int, stop: int) -> int:
         """How many tasks are of later revisions, up to ``stop``."""
         return min(stop, sum(at > revision for _, at in self._tasks.values()))
