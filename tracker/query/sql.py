@@ -218,6 +218,11 @@ class SqlSnapshot:
         matches = compile_predicate(rest)
         return (row for row in rows if row.state.deleted or matches(row))
 
+    def changed_ids(self, revision: int) -> Iterator[tuple[str, int]]:
+        """Ids and revisions of the tasks of later revisions, by revision and id."""
+        with translated(self._path):
+            yield from self._run(select(_TASK.id, _TASK.revision).where(_TASK.revision > revision).order_by(_TASK.revision, _TASK.id))
+
     def changed_count(self, revision: int, stop: int) -> int:
         """How many tasks are of later revisions, up to ``stop``: read off an index."""
         later = select(_TASK.revision).where(_TASK.revision > revision).limit(stop).subquery()
