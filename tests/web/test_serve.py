@@ -189,6 +189,26 @@ def test_an_address_that_is_none(folder: Path, capsys, address: str) -> None:
     assert fails(capsys, "serve", "--listen", address)[0] == 2
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--root-path", "tracker"),
+        ("--root-path", "/a b"),
+        ("--rate", "-1"),
+        ("--rate", "x"),
+        ("--host-name", "a:1"),
+        ("--host-name", "a,,b"),
+        ("--access", ""),
+    ],
+)
+def test_settings_that_cannot_be(folder: Path, capsys, option: tuple[str, str]) -> None:
+    """One sentence with what was expected."""
+    assert folder.exists()
+    code, said = fails(capsys, "serve", *option)
+    assert code == 2
+    assert option[0] in said
+
+
 def test_a_port_that_is_taken(folder: Path, capsys) -> None:
     """One sentence for serve and for run, and what to do."""
     (folder / "events.jsonl").touch()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -13,6 +14,9 @@ from fastapi import APIRouter, Request, Response
 from tracker.web.access import Refused
 from tracker.web.context import Served
 from tracker.web.faults import JSON
+
+# It warns of each malformed body, on standard error where nobody asked for it; the client is told.
+logging.getLogger("python_multipart").addHandler(logging.NullHandler())
 
 router = APIRouter(tags=["access"])
 _NAMES = ("grant_type", "client_id", "client_secret")
