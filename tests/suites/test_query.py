@@ -16,7 +16,7 @@ from tests.unit.query_store import commit, event, ids
 from tracker.errors import NotFound, StoreMismatch, UsageError
 from tracker.fold.event import TaskEvent
 from tracker.model.records import Position, Record, TopicPartition
-from tracker.query import TaskQuery, open_query
+from tracker.query import TaskQuery, open_query, questions
 from tracker.query.sql import SqlSnapshot
 from tracker.stores.base import Advance, Commit, Counters, ParkedRecord, StatusStore
 from tracker.stores.memory import MemoryStore
@@ -254,3 +254,19 @@ async def test_readers_and_the_writer_do_not_wait_for_each_other(tmp_path):
             assert await tasks.count() == 4
             writer.execute("ROLLBACK")
             writer.close()
+
+
+async def test_the_first_page_begins_behind_the_deleted(tmp_path):
+    """Deleted tasks stand first in the indexes of times, and a first page in such an order reads none of them."""
+    path = tmp_path / "status.db"
+    with SqlStore(str(path)) as store:
+        commit(store, LOG)
+    async with open_query(f"sqlite:///{path}") as tasks:
+        with tasks._store.snapshot() as snapshot:
+            seen: list[str] = []
+            connection = cast("SqlSnapshot", snapshot)._connection
+            connection.set_trace_callback(seen.append)
+            questions.page(sorters="created")(snapshot)
+            connection.set_trace_callback(None)
+            plan = str(connection.execute(f"EXPLAIN QUERY PLAN {seen[-1]}").fetchall())
+    assert "SEARCH task USING INDEX task_created (created>?)" in plan
