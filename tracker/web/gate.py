@@ -144,6 +144,8 @@ class Gate:
                     body += message.get("body", b"")
                     if len(body) > MAX_BODY_BYTES:
                         raise Fault(413, f"the body is over {MAX_BODY_BYTES:,} bytes")
+            if message["type"] != "http.request":
+                raise Fault(400, "the body was cut off")
         except TimeoutError:
             raise Fault(408, f"the body did not come within {BODY_TIMEOUT_S:g} s") from None
         held: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
