@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tracker.projector import Options as Options
     from tracker.projector import Projector as Projector
     from tracker.query.api import open_query as open_query
+    from tracker.query.blocking import connect as connect
     from tracker.replay import replay as replay_files
     from tracker.sources.open import open_source as open_source
     from tracker.stores.open import open_store as open_store
@@ -36,6 +37,7 @@ _HOMES = {
     "TaskEvent": ("tracker.model.events", "TaskEvent"),
     "TaskStatus": ("tracker.model.status", "TaskStatus"),
     "TrackerError": ("tracker.errors", "TrackerError"),
+    "connect": ("tracker.query.blocking", "connect"),
     "open_emitter": ("tracker.emit.open", "open_emitter"),
     "open_query": ("tracker.query.api", "open_query"),
     "open_source": ("tracker.sources.open", "open_source"),
@@ -53,6 +55,7 @@ __all__ = [
     "TaskEvent",
     "TaskStatus",
     "TrackerError",
+    "connect",
     "open_emitter",
     "open_query",
     "open_source",

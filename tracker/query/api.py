@@ -280,9 +280,9 @@ class TaskQuery:
                     return
                 await committed.wait()
 
-    async def watch(self, filters: Filters = None, *, extension: bool = False) -> AsyncGenerator[Change, None]:
+    async def watch(self, filters: Filters = None, *, extension: bool = False, now: datetime | None = None) -> AsyncGenerator[Change, None]:
         """What changes from now on, without an end; see `changes`."""
-        async with aclosing(self.changes(await self.token(), filters, follow=True, extension=extension)) as found:
+        async with aclosing(self.changes(await self.token(), filters, follow=True, extension=extension, now=now)) as found:
             async for change in found:
                 yield change
 
@@ -352,6 +352,11 @@ def open_query(url: str) -> TaskQuery:
 
     Raises `UsageError` for another URL; on entering `NotFound`, `StoreMismatch` or `StoreError`.
     """
+    return TaskQuery(reader_at(url))
+
+
+def reader_at(url: str) -> Callable[[], Reader]:
+    """What opens the store at ``sqlite:///PATH`` for reading; raises as `open_query` does."""
     from tracker.stores.open import sqlite_path
 
     if url.lower().startswith("memory:"):
@@ -363,4 +368,4 @@ def open_query(url: str) -> TaskQuery:
 
         return SqlReader(path)
 
-    return TaskQuery(opened)
+    return opened
