@@ -91,7 +91,7 @@ def url_in(log: Path) -> str:
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The URLs of three servers over one store: ``open`` (no log to write to), ``locked`` (with logins and the log) and ``slow`` (few
+    """The URLs of four servers over one store: ``open`` (no log to write to), ``unlocked`` (with the log), ``locked`` (with logins, too) and ``slow`` (few
     requests a second), filled by a worker that follows the log.
     """
     folder = tmp_path_factory.mktemp("sdk")
@@ -108,6 +108,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         wait_for((folder / "status.db").exists, [worker])
         logs = {
             "open": started("open", "serve", *answers, "--rate", "0"),
+            "unlocked": started("unlocked", "serve", *answers, "--rate", "0", "--source", "events.jsonl"),
             "locked": started("locked", "serve", *answers, "--rate", "0", "--source", "events.jsonl", "--access", "access.toml"),
             "slow": started("slow", "serve", *answers, "--rate", str(RATE)),
         }
@@ -131,7 +132,7 @@ def document(served: dict[str, str]) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def reports(served: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Reports:
-    """What a flavour of the SDK saw, looked at once. Without the SDK: skipped with the reason, or failed where TRACKER_REQUIRE_SERVICES=1."""
+    """What a flavour of the SDK saw, looked at once."""
     made: dict[str, Report] = {}
 
     def report(flavour: str) -> Report:
@@ -154,14 +155,19 @@ def report(flavour: str, reports: Reports) -> Report:
     return reports(flavour)
 
 
-def _driven(flavour: str, served: dict[str, str], folder: Path) -> Report:
+def sdk_python(version: str) -> Path:
+    """The Python that has this SDK. Without it: skipped with the reason, or failed where TRACKER_REQUIRE_SERVICES=1."""
     try:
-        python = python_with(VERSIONS[flavour])
+        return python_with(version)
     except NoSdk as reason:
-        sentence = f"no SailPoint SDK {VERSIONS[flavour]}: {reason}"
-        if os.environ.get("TRACKER_REQUIRE_SERVICES") == "1":
-            pytest.fail(f"{sentence}, and TRACKER_REQUIRE_SERVICES=1")
-        pytest.skip(sentence)
+        sentence = f"no SailPoint SDK {version}: {reason}"
+    if os.environ.get("TRACKER_REQUIRE_SERVICES") == "1":
+        pytest.fail(f"{sentence}, and TRACKER_REQUIRE_SERVICES=1")
+    pytest.skip(sentence)
+
+
+def _driven(flavour: str, served: dict[str, str], folder: Path) -> Report:
+    python = sdk_python(VERSIONS[flavour])
     plan = {
         **served,
         "writer": WRITER,

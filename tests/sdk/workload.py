@@ -1,4 +1,6 @@
-"""The tasks that the SDK is shown: 1,200 in bulk, one with everything, one with an odd id, and one to correct for each flavour."""
+"""The tasks that the SDK is shown: 1,200 in bulk, one with everything, one with an odd id, and one to correct for each flavour
+and for the how-to page.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,8 @@ FLAVOURS = ("v1", "beta", "v2024", "v2025", "v2026")
 BULK = 1_200
 ODD = "a/b c:d é"
 FULL = "full"
+PAGE = "import-7"
+"""The task that the how-to page ends."""
 BEGAN = datetime(2026, 1, 31, 9, tzinfo=UTC)
 ENDINGS = {0: "SUCCESS", 1: "ERROR"}
 """Of every four bulk tasks one has ended well, one badly, one runs and one has not begun."""
@@ -28,7 +32,7 @@ def running_id(flavour: str) -> str:
 
 def all_ids() -> list[str]:
     """Every task, in the order of creation."""
-    return [*map(bulk_id, range(BULK)), FULL, ODD, *map(running_id, FLAVOURS)]
+    return [*map(bulk_id, range(BULK)), FULL, ODD, *map(running_id, FLAVOURS), PAGE]
 
 
 class _Log:
@@ -64,6 +68,8 @@ def write(path: Path) -> None:
     for number, flavour in enumerate(FLAVOURS):
         log.add("created", running_id(flavour), BULK + 20 + number, uniqueName="To be corrected")
         log.add("launched", running_id(flavour), BULK + 30)
+    log.add("created", PAGE, BULK + 40, uniqueName="Import 7")
+    log.add("launched", PAGE, BULK + 41)
     path.write_text("\n".join(log.lines) + "\n", encoding="utf-8")
 
 
