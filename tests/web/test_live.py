@@ -149,6 +149,7 @@ async def test_a_commit_that_is_too_large_is_a_new_snapshot(server, monkeypatch)
     """A replay's commit is not told task by task to whoever looks on."""
     async with server.stream(RUNNING) as stream:
         await stream.until("ready")
+        await until(lambda: server.hub._followers, "the stream to be live")
         monkeypatch.setattr(ticks, "MAX_ROWS", 3)
         server.commit(*(event(f"t{number}", "launched") for number in range(5)))
         resync, _, snapshot, _ = await stream.until("ready")

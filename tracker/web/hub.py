@@ -128,7 +128,7 @@ class Look:
             del self.held[row.id]
             self._sent[row.id] = now
         told = min((row.revision for row in self.held.values()), default=self.revision + 1) - 1
-        return tick(snapshot, due, self.revision, lenses, clock(), told)
+        return tick(snapshot, due, self.revision, told, lenses, clock())
 
 
 class Hub:

@@ -31,7 +31,7 @@ from tracker.web.context import Served
 from tracker.web.hub import MAX_SHOWN, MAX_STREAMS, Follower, Hub
 from tracker.web.selection import parse_selection
 from tracker.web.tasks import EXTENSION, FIELDS, FILTERS
-from tracker.web.ticks import Lens, Resync, Tick, View, changed, event, place, tick
+from tracker.web.ticks import Lens, Resync, Tick, View, event, missed, place
 
 PAGE_TASKS = 200
 PAGE_BYTES = 1_000_000
@@ -229,19 +229,18 @@ async def _resume(hub: Hub, follower: Follower, since: str) -> None:
 async def _follow(hub: Hub, follower: Follower, *, resumed: bool) -> AsyncGenerator[bytes, None]:
     """What changed since the follower's base (then ``ready``, if it has not had that), and then every tick, until the follower is lost."""
     is_known = follower.view.where is None or follower.shown is not None
-    lenses = {follower.view: Lens(follower.view)}
+    lens = Lens(follower.view)
 
-    def missed(snapshot: Snapshot) -> Tick:
-        rows, reached = changed(snapshot, follower.base)
-        return tick(snapshot, rows, reached, lenses, clock())
+    def some(snapshot: Snapshot) -> Tick:
+        return missed(snapshot, follower.base, follower.view, lens, clock())
 
     def rest(snapshot: Snapshot) -> tuple[Tick, set[str] | None]:
-        made = missed(snapshot)
+        made = some(snapshot)
         return made, None if is_known or not made.is_all else _matching(snapshot, follower.view)
 
     is_all = False
     while not is_all:
-        made = await hub.tasks.ask(missed)
+        made = await hub.tasks.ask(some)
         is_all = made.is_all
         if (message := follower.message(made)) is not None:
             yield message

@@ -21,6 +21,8 @@ CHUNK_ROWS = 1_000
 """Changes told at once: some 50 ms of work. A commit's tasks are told together, so it may be more."""
 CHUNK_BYTES = 4_000_000
 """Likewise, where tasks have thousands of messages."""
+MISSED_IDS = 1_000
+"""Changes told at once to one client that comes back."""
 MAX_ROWS = 20_000
 """More changed tasks of one commit (a replay's) are not told one by one: a new snapshot is."""
 
@@ -92,16 +94,15 @@ def changed(snapshot: Snapshot, since: int) -> tuple[list[Row], int]:
         rows.append(row)
         size_bytes += len(row.registers)
         if len(rows) > MAX_ROWS:
-            raise Resync("one commit wrote too much to be told task by task")
+            raise _too_many()
     return rows, snapshot.revision()
 
 
-def tick(snapshot: Snapshot, rows: Iterable[Row], reached: int, lenses: dict[View, Lens], now: datetime, told: int | None = None) -> Tick:
+def tick(snapshot: Snapshot, rows: Iterable[Row], reached: int, told: int, lenses: dict[View, Lens], now: datetime) -> Tick:
     """The rows as each view has them; a task's JSON is made once for all views that have the same of it.
 
-    ``reached``: up to which the store's changes were looked at. ``told``: up to which all of them are told, if that is not the same.
+    ``reached``: up to which the store's changes were looked at. ``told``: up to which all of them are told.
     """
-    told = reached if told is None else told
     living = {row.id: row for row in rows}
     deleted = {id for id, row in living.items() if row.state.deleted}
     revisions = {id: row.revision for id, row in living.items()}
@@ -119,8 +120,48 @@ def tick(snapshot: Snapshot, rows: Iterable[Row], reached: int, lenses: dict[Vie
     for view, lens in lenses.items():
         matches: Callable[[Row], bool] = lens.matches
         tasks = {id: json(row, lens) for id, row in living.items() if matches(row)}
-        size_bytes = sum(map(len, tasks.values())) + 100 * len(revisions)
-        views[view] = Matching(tasks, living.keys() - tasks.keys(), size_bytes)
+        views[view] = _matching(tasks, living.keys() - tasks.keys())
+    return _tick(snapshot, reached, told, revisions, deleted, views, now)
+
+
+def missed(snapshot: Snapshot, since: int, view: View, lens: Lens, now: datetime) -> Tick:
+    """The next changes after a revision for one view that comes back: the store finds what matches, and of the rest only ids are read.
+
+    Raises `Resync`.
+    """
+    revisions: dict[str, int] = {}
+    reached, last = snapshot.revision(), since
+    for id, revision in snapshot.changed_ids(since):
+        if len(revisions) >= MISSED_IDS and revision != last:
+            reached = last
+            break
+        revisions[id] = last = revision
+        if len(revisions) > MAX_ROWS:
+            raise _too_many()
+    tasks: dict[str, bytes] = {}
+    deleted: set[str] = set()
+    for row in snapshot.changed(since, view.where):
+        if row.revision > reached:
+            break
+        if row.state.deleted:
+            deleted.add(row.id)
+        else:
+            tasks[row.id] = lens.json(snapshot, row)
+    matching = _matching(tasks, revisions.keys() - tasks.keys() - deleted)
+    return _tick(snapshot, reached, reached, revisions, deleted, {view: matching}, now)
+
+
+def _too_many() -> Resync:
+    return Resync("one commit wrote too much to be told task by task")
+
+
+def _matching(tasks: dict[str, bytes], others: set[str]) -> Matching:
+    return Matching(tasks, others, sum(map(len, tasks.values())) + 100 * (len(tasks) + len(others)))
+
+
+def _tick(
+    snapshot: Snapshot, reached: int, told: int, revisions: dict[str, int], deleted: set[str], views: dict[View, Matching], now: datetime
+) -> Tick:
     return Tick(
         told=to_token(snapshot.store, told),
         revision=told,
