@@ -15,7 +15,9 @@ from tracker.model.records import Record
 from tracker.stores.base import Commit, StatusStore, Write
 
 
-def event(task: str, kind: str, time: str = "2026-01-01T00:00:00Z", *, attempt: int = 1, id: str = "", **data: Any) -> TaskEvent:
+def event(
+    task: str, kind: str, time: str = "2026-01-01T00:00:00Z", *, attempt: int = 1, sequence: int = 0, id: str = "", **data: Any
+) -> TaskEvent:
     """One task event, through the real decoder."""
     value = {
         "specversion": "1.0",
@@ -25,6 +27,7 @@ def event(task: str, kind: str, time: str = "2026-01-01T00:00:00Z", *, attempt: 
         "subject": task,
         "time": time,
         "attempt": attempt,
+        "sequence": sequence,
         "data": data,
     }
     decoded = Decoder().decode(Record("t", 0, 0, json.dumps(value).encode()))

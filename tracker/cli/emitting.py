@@ -309,7 +309,7 @@ async def _emit(
 
 
 async def known_of(task: str, url: str) -> tuple[int, int]:
-    """The task's current attempt, and the greatest sequence among the events that decided its fields; 1 and 0 where nothing is known."""
+    """The task's current attempt, and the greatest sequence known of its events; 1 and 0 where nothing is known."""
     from tracker.errors import NotFound
     from tracker.query.api import open_query
 
@@ -317,8 +317,6 @@ async def known_of(task: str, url: str) -> tuple[int, int]:
         return 1, 0
     try:
         async with open_query(url) as query:
-            reasons = await query.why(task) or {}
+            return await query.latest(task) or (1, 0)
     except NotFound:  # no store yet: an event may come before any worker
         return 1, 0
-    attempt = reasons["attempt"].value if "attempt" in reasons else 1
-    return attempt, max((reason.event.sequence for reason in reasons.values() if reason.event is not None), default=0)
