@@ -256,8 +256,15 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         read_access(str(tmp_path / "nothing.toml"))
 
 
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Buckets fill no more: the clock that they have stands still."""
+    monkeypatch.setattr(rate, "monotonic", lambda: 0.0)
+
+
+@pytest.mark.usefixtures("stopped")
 async def test_too_many_requests(served) -> None:
-    """429 with SailPoint's body and a small Retry-After, spelled as it is; each client has its own."""
+    """429 with SailPoint's body and a small Retry-After, spelled as it is."""
     client = await served(rate=3)
     answers = [await client.get(LIST) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
@@ -265,6 +272,7 @@ async def test_too_many_requests(served) -> None:
     assert (b"Retry-After", b"4") in answers[-1].headers.raw
 
 
+@pytest.mark.usefixtures("stopped")
 async def test_guesses_are_counted(served, file: Path) -> None:
     """Wrong tokens use up the address's requests; who has a token goes on."""
     client = await served(access=read_access(str(file)), rate=2)
