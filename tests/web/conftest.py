@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -20,6 +21,14 @@ from tracker.web.server import listening, serve, url_of
 
 Serve: TypeAlias = Callable[..., Awaitable[httpx.AsyncClient]]
 """``client = await served(*events, **options of create_app)``; ``query=`` serves another store than ``status.db`` with the events."""
+
+
+@pytest.fixture
+def heard(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """What tracker logs, down to debug, although a command that ran in this process before keeps it to itself."""
+    monkeypatch.setattr(logging.getLogger("tracker"), "propagate", True)
+    caplog.set_level(logging.DEBUG, logger="tracker")
+    return caplog
 
 
 @pytest.fixture

@@ -349,13 +349,12 @@ async def test_a_prefix_of_a_longer_name(served) -> None:
     assert (await (await served(root_path="/tracker")).get(f"/trackers{LIST}")).status_code == 404
 
 
-async def test_requests_are_logged_without_their_query(served, caplog) -> None:
+async def test_requests_are_logged_without_their_query(served, heard) -> None:
     """Credentials may stand in it."""
-    caplog.set_level("DEBUG", logger="tracker")
     client = await served()
     await client.post("/oauth/token", params=CREDENTIALS)
-    assert "POST /oauth/token 200" in caplog.text
-    assert SECRET not in caplog.text
+    assert "POST /oauth/token 200" in heard.text
+    assert SECRET not in heard.text
 
 
 def test_access_is_open_without_tokens_and_clients() -> None:

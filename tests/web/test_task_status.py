@@ -226,7 +226,7 @@ async def test_a_method_that_is_not_there(served) -> None:
     assert sentence(answer)
 
 
-async def test_a_fault_of_ours_tells_nothing_but_its_tracking_id(served, monkeypatch, caplog) -> None:
+async def test_a_fault_of_ours_tells_nothing_but_its_tracking_id(served, monkeypatch, heard) -> None:
     """The client gets a number, the log has it with what happened."""
 
     async def broken(*_: Any) -> None:
@@ -238,5 +238,5 @@ async def test_a_fault_of_ours_tells_nothing_but_its_tracking_id(served, monkeyp
     assert (answer.status_code, answer.json()["detailCode"]) == (500, "500.0 Internal Fault")
     assert "inside" not in answer.text
     assert sentence(answer)
-    assert answer.json()["trackingId"] in caplog.text
-    assert "the inside" in caplog.text
+    assert answer.json()["trackingId"] in heard.text
+    assert "the inside" in heard.text
