@@ -6,6 +6,7 @@ Live: the event loop answers. Ready: the store can be read, and where this proce
 from __future__ import annotations
 
 from datetime import datetime
+from math import inf
 
 from fastapi import APIRouter, Response
 
@@ -39,22 +40,21 @@ async def is_ready(served: Served) -> Response:
         return answer(NO_STORE, status=503)
     if not served.projects:
         return answer({"status": "ok", "reason": _unknown(report)})
-    reason = stuck(report, now)
+    reason = stuck(report, now, served.meters.uptime_s)
     return answer({"status": "unavailable" if reason else "ok", "reason": reason}, status=503 if reason else 200)
 
 
-def stuck(report: StatusReport, now: datetime) -> str | None:
-    """The partition that has records to read and was not committed for a minute, in a sentence; None if there is none."""
+def stuck(report: StatusReport, now: datetime, uptime_s: float) -> str | None:
+    """The partition that has records to read and was not committed for a minute of this process's life, in a sentence; None: there is none."""
     for each in report.partitions:
-        age_s = _age_s(each, now)
-        if each.lag_records and (age_s is None or age_s > STALLED_S):
-            since = "yet" if age_s is None else f"for {age_s:.0f} s"
-            return f"{each.topic}, partition {each.partition}: {each.lag_records:,} records to read, and nothing was committed {since}"
+        age_s = min(uptime_s, _age_s(each, now))
+        if each.lag_records and age_s > STALLED_S:
+            return f"{each.topic}, partition {each.partition}: {each.lag_records:,} records to read, and nothing was committed for {age_s:.0f} s"
     return None
 
 
-def _age_s(each: PartitionReport, now: datetime) -> float | None:
-    return None if each.committed_at is None else (now - to_datetime(to_utc(each.committed_at))).total_seconds()
+def _age_s(each: PartitionReport, now: datetime) -> float:
+    return inf if each.committed_at is None else (now - to_datetime(to_utc(each.committed_at))).total_seconds()
 
 
 def _unknown(report: StatusReport) -> str | None:

@@ -86,8 +86,7 @@ class Meters:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.progressed_at_s: float | None = None
-        """`time.monotonic` of the last batch; None before the first."""
+        self._began = monotonic()
         self._batch_seconds = self._histogram(BATCH_SECONDS, SECONDS)
         self._batch_records = self._histogram(BATCH_RECORDS, SIZES)
         self._commit_seconds = self._histogram(COMMIT_SECONDS, SECONDS)
@@ -103,10 +102,14 @@ class Meters:
     def _histogram(self, metric: Metric, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(metric.name, metric.help, metric.labels, registry=self.registry, buckets=buckets)
 
+    @property
+    def uptime_s(self) -> float:
+        """Seconds since they were made, which is when the process began with its work."""
+        return monotonic() - self._began
+
     def on_progress(self, progress: Progress) -> None:
         """Take a batch that was committed."""
         batch = progress.batch
-        self.progressed_at_s = monotonic()
         self._batch_seconds.observe(batch.seconds)
         self._batch_records.observe(batch.records)
         self._commit_seconds.observe(batch.stations.commit)
