@@ -85,6 +85,7 @@ async def test_what_was_never_shown_does_not_leave(server):
 async def test_beyond_the_ids_kept_all_leave(server, monkeypatch):
     """Where a client has too many tasks to keep their ids, every change outside the filter is told as left."""
     monkeypatch.setattr(hub, "MAX_SHOWN", 1)
+    monkeypatch.setattr(live, "MAX_SHOWN", 1)
     async with server.stream(RUNNING) as stream:
         await stream.until("ready")
         server.commit(event("c", "updated", description="more"))

@@ -11,14 +11,16 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
+from typing import TypeVar
 
 from tracker.errors import StoreUnavailable, TrackerError
 from tracker.query.api import TaskQuery
-from tracker.query.base import Row, Snapshot
+from tracker.query.base import Question, Row, Snapshot
 from tracker.web.answers import clock
 from tracker.web.problems import Problem
 from tracker.web.ticks import Lens, Resync, Tick, View, changed, event, tick, told
 
+T = TypeVar("T")
 MAX_STREAMS = 500
 """Of one process. A client costs some 100 kB, and the send of each of its events."""
 TICK_S = 0.1
@@ -30,6 +32,8 @@ MAX_TICKS = 100
 """Not taken by a client: 10 s of them, which no network that works needs."""
 MAX_PENDING_BYTES = 8_000_000
 RETRY_AFTER_S = 5
+MAX_READERS = 2
+"""Clients for which the store is read at the same time, as they come: more would keep the look that all others wait for from the processor."""
 
 
 class Follower:
@@ -139,12 +143,18 @@ class Hub:
         self.max_streams = max_streams
         self.streams = 0
         """Open now."""
+        self._readers = asyncio.Semaphore(MAX_READERS)
         self._lock = asyncio.Lock()
         """Held while the store is looked at: a client comes in between two looks."""
         self._followers: set[Follower] = set()
         self._lenses: dict[View, Lens] = {}
         self._look: Look | None = None
         self._running: asyncio.Task[None] | None = None
+
+    async def read(self, question: Question[T]) -> T:
+        """What one client asks for itself."""
+        async with self._readers:
+            return await self.tasks.ask(question)
 
     @contextmanager
     def stream(self) -> Iterator[None]:

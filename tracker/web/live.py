@@ -194,13 +194,13 @@ async def _snapshot(hub: Hub, follower: Follower) -> AsyncGenerator[bytes, None]
                 return ids, tasks, row.key
         return ids, tasks, scan.last if scan.ended else None
 
-    follower.base, follower.token, at = await hub.tasks.ask(begin)
+    follower.base, follower.token, at = await hub.read(begin)
     if where is not None:
         follower.shown = set()
     yield event("reset", at)
     after: Key | None = None
     while True:
-        ids, tasks, after = await hub.tasks.ask(lambda snapshot, after=after: page(snapshot, after))  # type: ignore[misc]
+        ids, tasks, after = await hub.read(lambda snapshot, after=after: page(snapshot, after))  # type: ignore[misc]
         follower.show(ids)
         if tasks:
             yield event("snapshot", b"[%b]" % b",".join(tasks))
@@ -220,7 +220,7 @@ async def _resume(hub: Hub, follower: Follower, since: str) -> None:
         revision = revision_in(snapshot, held)
         return revision, snapshot.changed_count(revision, MAX_BEHIND + 1)
 
-    follower.base, behind = await hub.tasks.ask(begin)
+    follower.base, behind = await hub.read(begin)
     follower.token = since
     if behind > MAX_BEHIND:
         raise Resync(f"more than {MAX_BEHIND:,} tasks have changed since the token")
@@ -240,14 +240,14 @@ async def _follow(hub: Hub, follower: Follower, *, resumed: bool) -> AsyncGenera
 
     is_all = False
     while not is_all:
-        made = await hub.tasks.ask(some)
+        made = await hub.read(some)
         is_all = made.is_all
         if (message := follower.message(made)) is not None:
             yield message
         follower.base = made.revision
     async with hub.following(follower):
         while True:
-            made, shown = await hub.tasks.ask(rest)
+            made, shown = await hub.read(rest)
             if (message := follower.message(made)) is not None:
                 yield message
             follower.base = made.revision
