@@ -17,7 +17,7 @@ from tracker.query.base import Filters, Question, Row, Scan, Snapshot, field_nam
 from tracker.query.freshness import freshness
 from tracker.query.histogram import histogram
 from tracker.query.kin import tree
-from tracker.query.pages import Page, from_cursor, parse_sorters, to_cursor
+from tracker.query.pages import Key, Page, from_cursor, parse_sorters, to_cursor
 
 __all__ = [
     "Count",
@@ -121,11 +121,15 @@ def page(
         if not limit:
             return Page([], None)
         scan = Scan(None if offset else scan_limit)
-        # One more than is given tells whether there is a next page.
-        rows = list(snapshot.rows(where, order, after=key, offset=offset, limit=limit + 1, scan=scan))
-        items = [shown(snapshot, row, extension=extension) for row in rows[:limit]]
-        if len(rows) > limit:
-            return Page(items, to_cursor(order, rows[limit - 1].key))
+        items: list[dict[str, Any]] = []
+        last: Key = ()
+        # One more than is given tells whether there is a next page. Each row is shown as it is read, so that its state is gone before the
+        # next one is made: 250 states at once wake the cyclic collector, whose full round takes 25 ms, in every tenth page.
+        for row in snapshot.rows(where, order, after=key, offset=offset, limit=limit + 1, scan=scan):
+            if len(items) == limit:
+                return Page(items, to_cursor(order, last))
+            items.append(shown(snapshot, row, extension=extension))
+            last = row.key
         return Page(items, to_cursor(order, scan.last), scan.looked_at) if scan.ended else Page(items, None)
 
     return question
