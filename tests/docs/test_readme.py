@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from tracker.cli import main
+
+from . import snippets
+from .test_how_to import server
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").exists() else ""
@@ -67,6 +71,19 @@ def test_the_python_snippets_run(folder: Path, capsys: pytest.CaptureFixture[str
         done = subprocess.run([sys.executable, "-c", block], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stdout.split() == ["t1", "None", "0"]
+
+
+@pytest.mark.skipif(not shutil.which("curl") or not shutil.which("bash"), reason="the snippets need bash and curl")
+def test_the_http_snippets_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The four requests are answered by a server over a store as it is left by the tour."""
+    assert main(["emit", "created", "t1", "--launcher", "sweep"]) == 0
+    assert main(["run", "--until-end"]) == 0
+    capsys.readouterr()
+    [block] = [block for block in snippets.blocks(ROOT / "README.md") if block.word == "http"]
+    with server(folder, "serve", "--listen", "127.0.0.1:0") as address:
+        shown = snippets.run(block, address, folder)
+    assert '"items":[{"id":"t1","completionStatus":null,"tracker":{"state":"PENDING"}}]' in shown
+    assert '"openapi":"3.1' in shown
 
 
 def test_the_links_lead_somewhere() -> None:
