@@ -55,7 +55,7 @@ def test_it_has_the_methods_of_the_other_face():
 def test_it_answers_as_the_other_face_does(store, tasks):
     """Every kind of answer, by plain calls and by awaited ones."""
 
-    async def waited():
+    async def waited() -> list[object]:
         async with tracker.open_query(f"sqlite:///{store.path}") as other:
             return [
                 await other.get("t1"),

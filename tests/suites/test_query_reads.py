@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -309,7 +310,7 @@ async def test_latest_is_the_current_attempt_and_the_greatest_sequence(opened):
     assert await tasks.latest("a") == (2, 4)
     commit(store, [event("a", "returned", sequence=9, name="n", attributeName="x")])
     assert await tasks.latest("a") == (2, 9)
-    said = {"type": "INFO", "key": "k", "localizedText": {"locale": "en", "message": "m"}}
+    said: dict[str, Any] = {"type": "INFO", "key": "k", "localizedText": {"locale": "en", "message": "m"}}
     commit(store, [event("a", "messaged", sequence=11, **said), event("gone", "deleted")])
     assert await tasks.latest("a") == (2, 11)
     assert await tasks.latest("b") == (1, 0)

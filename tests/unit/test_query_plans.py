@@ -85,7 +85,7 @@ def plans(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plans]:
 def test_a_page_is_read_off_its_index(plans, filters, sorters, index, after):
     """The first page and one further on begin in the index: nothing but equal neighbours is sorted, and no page scans the tasks."""
     order = parse_sorters(sorters)
-    values = {"id": "t77", "number": 1, "time": "2026-01-01T02:00:00.000000Z"}
+    values: dict[str, str | int | None] = {"id": "t77", "number": 1, "time": "2026-01-01T02:00:00.000000Z"}
     cursor = to_cursor(order, tuple(values[sort.field.kind.value] for sort in order)) if after else None
     plan = plans(questions.page(filters, sorters, 20, cursor))[0]
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from tracker.fold.event import StampParts, stamp_attempt, stamp_parts, stamp_time
-from tracker.fold.state import Attempt, Layer, TaskState
+from tracker.fold.state import Attempt, Kept, Layer, TaskState
 from tracker.model.limits import DEFAULT_LIMITS, Limits
 from tracker.model.rows import Columns
 from tracker.model.times import shown
@@ -27,6 +27,9 @@ DEFAULTS: dict[str, Any] = {
 TARGET = ("id", "type", "name")
 DEFINITION = ("id", "uniqueName", "description", "parentName", "executor", "arguments")
 """Members in the order in which they are shown; a state's bytes have all keys sorted."""
+
+_SCALARS = frozenset((str, int, float, bool, type(None)))
+"""Most values are of these: a look here takes a third of the call that would give them back as they are."""
 
 
 def view(task_id: str, state: TaskState, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
@@ -159,7 +162,17 @@ def _messages(state: TaskState, limits: Limits) -> list[dict[str, Any]]:
     if not state.messages:
         return []
     ordered = sorted(state.messages.items(), key=lambda item: item[1].head + item[0])[-limits.messages :]
-    return [_sorted_inside(msgspec.to_builtins(said.message), "parameters") for _, said in ordered]
+    return [_message(said.message) for _, said in ordered]
+
+
+def _message(message: Kept) -> dict[str, Any]:
+    text = message.localizedText
+    return {
+        "type": message.type,
+        "localizedText": {"locale": text.locale, "message": text.message},
+        "key": message.key,
+        "parameters": _sorted(message.parameters),
+    }
 
 
 def _returns(state: TaskState) -> list[dict[str, Any]]:
@@ -168,8 +181,10 @@ def _returns(state: TaskState) -> list[dict[str, Any]]:
 
 
 def _attributes(state: TaskState) -> dict[str, Any]:
-    held = {name: value for layer in state.attributes for name, value in layer.values.items()}
-    return {name: _sorted(held[name]) for name in sorted(held)}
+    held: dict[str, Any] = {}
+    for layer in state.attributes:
+        held.update(layer.values)
+    return {name: held[name] if type(held[name]) in _SCALARS else _sorted(held[name]) for name in sorted(held)}
 
 
 def _ordered(document: Any, names: tuple[str, ...]) -> Any:
@@ -185,9 +200,9 @@ def _sorted_inside(document: Any, name: str) -> Any:
 def _sorted(value: Any) -> Any:
     """Every object inside with its keys in code point order."""
     if type(value) is dict:
-        return {name: _sorted(value[name]) for name in sorted(value)}
+        return {name: value[name] if type(value[name]) in _SCALARS else _sorted(value[name]) for name in sorted(value)}
     if type(value) is list:
-        return [_sorted(member) for member in value]
+        return [member if type(member) in _SCALARS else _sorted(member) for member in value]
     return value
 
 
