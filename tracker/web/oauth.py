@@ -19,9 +19,15 @@ from tracker.web.faults import JSON
 logging.getLogger("python_multipart").addHandler(logging.NullHandler())
 
 router = APIRouter(tags=["access"])
-_NAMES = ("grant_type", "client_id", "client_secret")
+_NAMES = {
+    "grant_type": "`client_credentials`, the only one",
+    "client_id": "Who asks",
+    "client_secret": "The client's secret",
+}
 _PARAMETERS = {
-    "parameters": [{"name": name, "in": "query", "required": False, "schema": {"type": "string"}} for name in _NAMES],
+    "parameters": [
+        {"name": name, "in": "query", "required": False, "schema": {"type": "string"}, "description": told} for name, told in _NAMES.items()
+    ],
     "requestBody": {
         "required": False,
         "content": {

@@ -1,0 +1,82 @@
+"""Spans where OpenTelemetry's API is installed, and nothing where it is not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tracker import telemetry
+
+
+class Recorder:
+    """A tracer that remembers its spans; it is its own span too."""
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[str, dict[str, Any]]] = []
+        self.length_ns = 0
+        self._start_ns = 0
+
+    def start_span(self, name: str, *, start_time: int, attributes: dict[str, Any]) -> Recorder:
+        """A span that has begun already."""
+        self.spans.append((name, attributes))
+        self._start_ns = start_time
+        return self
+
+    def end(self, end_time: int) -> None:
+        """Its end."""
+        self.length_ns = end_time - self._start_ns
+
+    @contextmanager
+    def start_as_current_span(self, name: str, *, attributes: dict[str, Any], kind: object) -> Iterator[Recorder]:
+        """A span around what is done inside."""
+        assert kind is not None
+        self.spans.append((name, dict(attributes)))
+        yield self
+
+    def update_name(self, name: str) -> None:
+        """A better name."""
+        self.spans[-1] = (name, self.spans[-1][1])
+
+    def set_attribute(self, name: str, value: object) -> None:
+        """One more fact."""
+        self.spans[-1][1][name] = value
+
+
+@pytest.fixture
+def recorder(monkeypatch) -> Recorder:
+    """In place of the installed tracer."""
+    made = Recorder()
+    monkeypatch.setattr(telemetry, "_tracer", lambda: made)
+    return made
+
+
+def test_a_batch_is_a_span(recorder) -> None:
+    """As long as the batch took, with the seconds at each station."""
+    telemetry.trace_batch(7, 0.25, {"decode": 0.1, "commit": 0.05})
+    assert recorder.spans == [("tracker.batch", {"tracker.records": 7, "tracker.decode_seconds": 0.1, "tracker.commit_seconds": 0.05})]
+    assert recorder.length_ns == 250_000_000
+
+
+def test_a_request_is_a_span(recorder) -> None:
+    """Named by its route, once that is known."""
+    with telemetry.request_span("GET") as answered:
+        answered("/api/tasks/{id}", 404)
+    expected = {"http.request.method": "GET", "http.route": "/api/tasks/{id}", "http.response.status_code": 404}
+    assert recorder.spans == [("GET /api/tasks/{id}", expected)]
+
+
+def test_without_the_package_nothing_is_done(monkeypatch) -> None:
+    """No tracer, and no error."""
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    telemetry._tracer.cache_clear()
+    try:
+        assert telemetry._tracer() is None
+        telemetry.trace_batch(1, 0.1, {})
+        with telemetry.request_span("GET") as answered:
+            answered("/", 200)
+    finally:
+        telemetry._tracer.cache_clear()
