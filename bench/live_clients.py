@@ -207,6 +207,11 @@ def follow(port: int, launchers: list[str], away: list[int], pipe: Connection) -
     asyncio.run(run())
 
 
+def cpu_s(pid: int) -> float:
+    """Processor time that a process has taken."""
+    return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13])) / 100
+
+
 def memory_mb(pid: int) -> float:
     """Resident memory of a process."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4_096 / 1e6
@@ -240,7 +245,10 @@ def run(clients: int, seconds: float, events_per_s: int) -> list[str]:
                 assert pipe.recv() == "ready"
             print(f"{clients} clients have their snapshots after {perf_counter() - began:.1f} s", flush=True)
             writer.send(seconds)
+            cpu = [cpu_s(process.pid) for process in processes]
             memory = _watched(server.pid, seconds, followers)
+            shares = [(cpu_s(process.pid) - before) / seconds for process, before in zip(processes, cpu, strict=True)]
+            print(f"of a processor: projector {shares[0]:.0%}, server {shares[1]:.0%}, clients {sum(shares[2:]):.0%}", flush=True)
             written = writer.recv()
             over = _judged(path, followers, written, seconds, memory)
             for pipe in (*followers, serving):

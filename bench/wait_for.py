@@ -35,6 +35,8 @@ from tracker.stores.open import open_store
 
 PARTITIONS = 4
 VISIBLE_WITHIN_S = 0.25
+PROBERS = 5
+"""That write and wait at the same time."""
 PAUSE_S = 0.037
 """Between two probes: no divisor of the 100 ms that a batch may age."""
 _spawn = multiprocessing.get_context("spawn")
@@ -44,6 +46,81 @@ def load(bootstrap: str, topic: str, events_per_s: int, pipe: Connection) -> Non
     """The producers' process: so many events a second until told to stop; says how many it wrote."""
 
     async def run() -> None:
+        async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+            pipe.send("ready")
+            began, written = perf_counter(), 0
+            log = (line for first in count(0, 1_000) for line in lines(1_000, first_task=first))
+            while not pipe.poll():
+                for _ in range(int((perf_counter() - began) * events_per_s) - written):
+                    line = next(log)
+                    await producer.send(topic, line, key=orjson.loads(line)["subject"].encode())
+                    written += 1
+                await asyncio.sleep(0.005)
+            pipe.send(written / (perf_counter() - began))
+
+    asyncio.run(run())
+
+
+def work(url: str, path: str, pipe: Connection) -> None:
+    """The worker's process, as ``tracker run`` has it."""
+
+    async def run() -> None:
+        with open_store(f"sqlite:///{path}") as store:
+            projector = Projector(lambda revoked: KafkaSource(url, on_revoked=revoked), store)
+            running = asyncio.create_task(projector.run())
+            pipe.send("ready")
+            await asyncio.to_thread(pipe.recv)
+            projector.stop()
+            await running
+
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    asyncio.run(run())
+
+
+async def _probes(url: str, path: str, seconds: float) -> tuple[list[float], list[float]]:
+    """Seconds from the acknowledgement, and from before the write, until the event was read."""
+    acknowledged: list[float] = []
+    whole: list[float] = []
+    async with KafkaEmitter(url) as emitter, open_query(f"sqlite:///{path}") as tasks:
+        began = perf_counter()
+
+        async def probe(prober: int) -> None:
+            for number in count():
+                if perf_counter() - began > seconds:
+                    return
+                task = f"probe-{prober}-{number % 50}"
+                start = perf_counter()
+                [position] = await emitter.emit([Outgoing(task, _event(task, number))])
+                written = perf_counter()
+                ending = await tasks.wait_for(position)
+                assert isinstance(ending, Reached), ending
+                document = await tasks.document(task)
+                seen = perf_counter()
+                assert document is not None
+                assert document["progress"] == str(number)
+                acknowledged.append(seen - written)
+                whole.append(seen - start)
+                await asyncio.sleep(PAUSE_S)
+
+        await asyncio.gather(*map(probe, range(PROBERS)))
+    return acknowledged, whole
+
+
+def _event(task: str, number: int) -> bytes:
+    return orjson.dumps(
+        {
+            "specversion": "1.0",
+            "id": f"probe-{number}",
+            "source": "/bench",
+            "type": "io.tracker.task.progressed",
+            "subject": task,
+            "time": f"2026-06-01T{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}Z",
+            "data": {"progress": str(number)},
+        }
+    )
+
+
+def run() -> None:
         async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
             pipe.send("ready")
             began, written = perf_counter(), 0
@@ -133,7 +210,7 @@ def run(seconds: float, events_per_s: int) -> list[str]:
             url, path = f"kafka://{broker.bootstrap}/{topic}", str(Path(folder) / "status.db")
             worker = started(work, url, path)
             producer = started(load, broker.bootstrap, topic, events_per_s)
-            acknowledged, whole = asyncio.run(_probe(url, path, seconds))
+            acknowledged, whole = asyncio.run(_probes(url, path, seconds))
             producer.send("end")
             rate = producer.recv()
             worker.send("end")
