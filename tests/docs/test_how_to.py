@@ -7,11 +7,12 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,21 @@ def outputs(tmp_path: Path) -> Callable[[str], Outputs]:
             ]
 
     return of
+
+
+def test_the_follower_goes_on_where_it_stood(tmp_path: Path) -> None:
+    """Run again, the program is told only what changed: a task that was deleted goes, one that is new comes, the others are left alone."""
+    [follower] = [block for block in blocks(PAGES / "follow-changes.md") if block.language == "python"]
+    between = "tracker emit deleted b; tracker emit created c; tracker run --until-end"
+
+    run(Block("sh", "", "touch events.jsonl; tracker emit created a; tracker emit created b; tracker run --until-end"), "", tmp_path)
+    assert run(follower, "", tmp_path) == "2 tasks\n"
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other, other:
+        other.execute("UPDATE task SET status = 'as it was' WHERE id = 'a'")
+    run(Block("sh", "", between), "", tmp_path)
+    assert run(follower, "", tmp_path) == "2 tasks\n"
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        assert other.execute("SELECT id, status FROM task ORDER BY id").fetchall() == [("a", "as it was"), ("c", None)]
 
 
 def test_find_what_is_stuck(outputs) -> None:

@@ -41,6 +41,7 @@ id = "{READER[0]}"
 secret = "{READER[1]}"
 scopes = ["idn:task-management:read"]
 """
+PREFIX = "/tracker"
 BURST = 20
 RATE = 5
 """Requests in ten seconds that the slow server allows."""
@@ -85,7 +86,7 @@ def url_in(log: Path) -> str:
     """Where a server that logs JSON says that it answers."""
     for line in log.read_text(encoding="utf-8").splitlines():
         if line.startswith("{") and "url" in (said := json.loads(line)):
-            return str(said["url"])
+            return str(said["url"]).removesuffix(PREFIX)
     return ""
 
 
@@ -108,7 +109,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         wait_for((folder / "status.db").exists, [worker])
         logs = {
             "open": started("open", "serve", *answers, "--rate", "0"),
-            "unlocked": started("unlocked", "serve", *answers, "--rate", "0", "--source", "events.jsonl"),
+            "unlocked": started("unlocked", "serve", *answers, "--rate", "0", "--source", "events.jsonl", "--root-path", PREFIX),
             "locked": started("locked", "serve", *answers, "--rate", "0", "--source", "events.jsonl", "--access", "access.toml"),
             "slow": started("slow", "serve", *answers, "--rate", str(RATE)),
         }
@@ -123,11 +124,15 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
 
 
 @pytest.fixture(scope="session")
-def document(served: dict[str, str]) -> dict[str, Any]:
-    """The task with everything, as the command line shows it."""
-    shown = [sys.executable, "-m", "tracker", "get", workload.FULL, "--json", "--store", "sqlite:///status.db"]
-    found: dict[str, Any] = json.loads(subprocess.run(shown, cwd=served["folder"], capture_output=True, check=True, timeout=60).stdout)
-    return found
+def document(served: dict[str, str]) -> Callable[[str], dict[str, Any]]:
+    """A task as the command line shows it."""
+
+    def of(task: str) -> dict[str, Any]:
+        shown = [sys.executable, "-m", "tracker", "get", task, "--json", "--store", "sqlite:///status.db"]
+        found: dict[str, Any] = json.loads(subprocess.run(shown, cwd=served["folder"], capture_output=True, check=True, timeout=60).stdout)
+        return found
+
+    return of
 
 
 @pytest.fixture(scope="session")
@@ -174,7 +179,9 @@ def _driven(flavour: str, served: dict[str, str], folder: Path) -> Report:
         "reader": READER,
         "token": TOKEN,
         "full": workload.FULL,
+        "extreme": workload.EXTREME,
         "odd": workload.ODD,
+        "prefix": PREFIX,
         "running": workload.running_id(flavour),
         "burst": BURST,
         "filters": expected.filters(flavour),

@@ -172,7 +172,10 @@ def look_at_lists(report: Report, sdk: Sdk, calls: Calls, plan: dict[str, Any]) 
 def look_at_tasks(report: Report, sdk: Sdk, calls: Calls, plan: dict[str, Any]) -> None:
     """One task, and a correction of one."""
     report.see("get", lambda: calls.get(plan["full"]))
+    report.see("get extremes", lambda: calls.get(plan["extreme"]))
     report.see("get an odd id", lambda: calls.get(plan["odd"]).id)
+    prefixed = sdk.calls(sdk.configuration(plan["unlocked"] + plan["prefix"], client_id="any", client_secret="any"))
+    report.see("get under a prefix", lambda: prefixed.get(plan["odd"]).id)
     report.see("get a running task", lambda: calls.get(plan["running"]))
 
     def correct() -> Any:

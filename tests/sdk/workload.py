@@ -15,6 +15,8 @@ ODD = "a/b c:d é"
 FULL = "full"
 PAGE = "import-7"
 """The task that the how-to page ends."""
+EXTREME = "extreme"
+"""A task with values at the edge of what the contract lets in."""
 BEGAN = datetime(2026, 1, 31, 9, tzinfo=UTC)
 ENDINGS = {0: "SUCCESS", 1: "ERROR"}
 """Of every four bulk tasks one has ended well, one badly, one runs and one has not begun."""
@@ -32,7 +34,7 @@ def running_id(flavour: str) -> str:
 
 def all_ids() -> list[str]:
     """Every task, in the order of creation."""
-    return [*map(bulk_id, range(BULK)), FULL, ODD, *map(running_id, FLAVOURS), PAGE]
+    return [*map(bulk_id, range(BULK)), FULL, ODD, *map(running_id, FLAVOURS), PAGE, EXTREME]
 
 
 class _Log:
@@ -42,7 +44,7 @@ class _Log:
     def add(self, kind: str, task: str, second: int, **data: Any) -> None:
         time = (BEGAN + timedelta(seconds=second)).isoformat().replace("+00:00", "Z")
         event = {"specversion": "1.0", "id": str(len(self.lines)), "source": "/sdk", "type": f"io.tracker.task.{kind}", "subject": task}
-        self.lines.append(json.dumps({**event, "time": time, **({"data": data} if data else {})}))
+        self.lines.append(json.dumps({**event, "time": data.pop("time", time), **({"data": data} if data else {})}))
 
 
 def write(path: Path) -> None:
@@ -70,6 +72,7 @@ def write(path: Path) -> None:
         log.add("launched", running_id(flavour), BULK + 30)
     log.add("created", PAGE, BULK + 40, uniqueName="Import 7")
     log.add("launched", PAGE, BULK + 41)
+    _write_extreme(log)
     path.write_text("\n".join(log.lines) + "\n", encoding="utf-8")
 
 
@@ -100,3 +103,27 @@ def _write_full(log: _Log, second: int) -> None:
     log.add("messaged", FULL, second + 3, type="WARN", key="left_out", localizedText=text, parameters=[{"name": "value"}, "text"])
     log.add("returned", FULL, second + 4, name="TASK_OUT_TOTAL", attributeName="total")
     log.add("completed", FULL, second + 5, completionStatus="WARNING")
+
+
+def _write_extreme(log: _Log) -> None:
+    """It is created last of all, in the year 9999."""
+    log.add(
+        "created",
+        EXTREME,
+        0,
+        time="9999-12-31T23:59:59.999999Z",
+        type="QPOC",
+        uniqueName="\u0000\U0001f600\u202e" + "x" * 10_000,
+        description="",
+        parentName="",
+        target={"id": None, "type": None, "name": None},
+        taskDefinitionSummary={"id": "", "uniqueName": "", "parentName": "", "description": None, "executor": None, "arguments": {}},
+        attributes={"": None, "most": 2**64 - 1, "least": -(2**63), "double": 1.7976931348623157e308, "tiny": 5e-324, "deep": [[[[{}]]]]},
+    )
+    text = {"locale": "", "message": ""}
+    log.add("messaged", EXTREME, 1, type="ERROR", key="", localizedText=text, parameters=[{}, "", {"a": [1, None]}])
+    log.add("messaged", EXTREME, 2, type="INFO", key="", localizedText=text, parameters=None)
+    log.add("returned", EXTREME, 3, name="", attributeName="")
+    log.add("progressed", EXTREME, 4, progress=None, percentComplete=0)
+    log.add("launched", EXTREME, 0, time="0001-01-01T00:00:00Z")
+    log.add("completed", EXTREME, 0, time="0001-01-01T00:00:00.001Z", completionStatus="TERMINATED")

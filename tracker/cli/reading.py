@@ -68,8 +68,8 @@ async def _list(
     write = csv_writer(sys.stdout, extension=extension) if format_ == "csv" else output.write_json if format_ == "jsonl" else found.append
     number, cursor, skipped = 0, after, offset
     async with open_query(url) as query:
-        if limit or after or offset:
-            while True:  # pages of an index: all is sorted by none of them
+        if 0 < limit <= MAX_LIMIT or after or offset:
+            while True:  # an index gives a page without sorting all
                 size = min(limit - number, MAX_LIMIT) if limit else MAX_LIMIT
                 page = await query.documents_page(where, sorters, size, cursor, offset=offset, extension=extension, scan_limit=None)
                 number, cursor, offset = number + len(page.items), page.next, 0
@@ -77,13 +77,17 @@ async def _list(
                     write(document)
                 if cursor is None or number == limit:
                     break
+            more = cursor is not None
         else:
+            more = False
             async with aclosing(query.documents(where, sorters, extension=extension)) as documents:
                 async for document in documents:
+                    if limit and number == limit:
+                        more = True
+                        break
                     number += 1
                     write(document)
-            cursor = None
-        total = await query.count(where) if cursor else number
+        total = await query.count(where) if more else number
     if format_ == "json":
         output.write_json(found)
     elif format_ == "table":
@@ -91,8 +95,8 @@ async def _list(
 
         console = output.console()
         console.print(task_table(found, console.width))
-    if cursor:
-        output.note(f"{number:,} of {total:,} tasks; --limit 0 shows all, and these go on with\n--after {cursor}")
+    if more:
+        output.note(f"{number:,} of {total:,} tasks; --limit 0 shows all" + (f", and these go on with\n--after {cursor}" if cursor else ""))
     elif not number:
         output.note("the store has no tasks yet" if where is None and not after and not skipped else "no task matches")
 
