@@ -43,7 +43,7 @@ async def many(opened: tuple[StatusStore, TaskQuery]) -> TaskQuery:
     log = []
     for number in range(60):
         id = f"t{number:02}"
-        data = {"attributes": {"hint": "yes" if number % 3 == 0 else "no"}}
+        data: dict[str, Any] = {"attributes": {"hint": "yes" if number % 3 == 0 else "no"}}
         log.append(event(id, "created", f"2026-01-0{random.randint(1, 5)}T00:00:00Z", **data))
         if number % 2:
             log.append(event(id, "launched", f"2026-01-0{random.randint(6, 7)}T0{number % 7}:00:00Z"))
@@ -62,7 +62,8 @@ async def test_pages_by_cursor_and_by_offset_are_the_whole_listing(many, sorters
     whole = [document["id"] async for document in many.documents(sorters=sorters)]
     assert len(whole) == 60
     for limit in (7, 30):
-        found, after = [], None
+        found: list[str] = []
+        after = None
         while True:
             page = await many.documents_page(None, sorters, limit, after)
             assert page.items == (await many.documents_page(None, sorters, limit, offset=len(found))).items
