@@ -49,7 +49,9 @@ TIMES = [
 STATUSES = ["SUCCESS", "WARNING", "ERROR", "TERMINATED", "TEMPERROR"]
 KEYS = ["k", "K", "a.b", 'q"']
 ATTRIBUTES = [Field(f"attributes.{path}", "", Kind.JSON, many=True) for path in ("k", "K", '"a.b"', "a.b", '"q\\""', "k.k", 'K."a.b".k')]
-LENGTHS = ["0s", "0.001ms", "500ms", "0.877s", "1d", "86399.123456s", "1.5h", "20543d", "999999999999d"]
+BY_KIND = {kind: fields for kind in Kind if (fields := [field for field in (*KNOWN.values(), *ATTRIBUTES) if field.kind is kind])}
+LENGTHS = ["0s", "0.001ms", "0.456ms", "876.543ms", "0.877s", "86399.123s", "86399.123456s", "1.5h", "1d", "20543d", "999999999999d"]
+"""Some of them lie between two of the times, or a time and now."""
 SCALARS: st.SearchStrategy[Any] = st.sampled_from(
     [*TEXTS, "1", "true", None, True, False, 0, 1, 1.0, -0.0, 0.5, 2**64 - 1, -(2**63), 1e300]
 )
@@ -143,7 +145,7 @@ def _literals(field: Field, op: str) -> st.SearchStrategy[str]:
 @st.composite
 def comparisons(draw: st.DrawFn) -> str:
     """The text of one comparison."""
-    field = draw(st.sampled_from([*KNOWN.values(), *ATTRIBUTES]))
+    field = draw(st.sampled_from(list(BY_KIND)).flatmap(lambda kind: st.sampled_from(BY_KIND[kind])))
     op = draw(st.sampled_from(["isnull", "pr", *field.operators]))
     if op in ("isnull", "pr"):
         return f"{field.name} isnull" if op == "isnull" else f"pr {field.name}"
