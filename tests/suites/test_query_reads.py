@@ -74,6 +74,14 @@ async def test_pages_by_cursor_and_by_offset_are_the_whole_listing(many, sorters
         assert found == whole
 
 
+@pytest.mark.parametrize("filters", ["completed isnull", "pr completed", "state ne RUNNING", "id eq none"])
+async def test_offsets_by_a_nullable_field(many, filters):
+    """An offset may end among those that have a value, at their end, among those that have none, and beyond them all."""
+    whole = [document["id"] async for document in many.documents(filters, "-completed")]
+    for offset in range(0, 70, 3):
+        assert ids((await many.documents_page(filters, "-completed", 4, offset=offset)).items) == whole[offset : offset + 4]
+
+
 async def test_nulls_are_last_in_both_directions(many):
     """Tasks without the time that is sorted by stand at the end."""
     for sorters in ("completed", "-completed"):
@@ -113,8 +121,8 @@ async def test_an_offset_skips_what_matches(many):
     ("arguments", "message"),
     [({"offset": -1}, "an offset of 0 to 1,000,000, not -1"), ({"offset": 1, "after": "x"}, "after a cursor or at an offset, not both")],
 )
-def test_wrong_offsets_are_usage_errors(arguments, message):
-    """An offset that can't be, and one beside a cursor, are said."""
+def test_wrong_pages_are_usage_errors(arguments, message):
+    """An offset that can't be, one beside a cursor, and a scan of nothing are said."""
     with pytest.raises(UsageError, match=message):
         questions.page(**arguments)
 

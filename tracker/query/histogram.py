@@ -12,7 +12,8 @@ from tracker.errors import UsageError
 from tracker.model.times import to_datetime
 from tracker.query.base import Filters, Question, Snapshot, field_named, parsed
 from tracker.query.fields import FIELDS, Field, suggestion
-from tracker.query.filters import And, Compare, Moment, Node, parse
+from tracker.query.filters import parse
+from tracker.query.tree import And, Compare, Moment, Node
 
 TIMES = ("created", "modified", "launched", "completed")
 MAX_BUCKETS = 2_000

@@ -114,6 +114,7 @@ def page(
         raise UsageError(f"a page has an offset of 0 to {MAX_OFFSET:,}, not {offset:,}; cursors go on from any page")
     if offset and after is not None:
         raise UsageError("a page begins after a cursor or at an offset, not both")
+    _check_scan(scan_limit)
     where, order = parsed(filters, now), parse_sorters(sorters)
     key = None if after is None else from_cursor(order, after)
 
@@ -135,12 +136,18 @@ def page(
     return question
 
 
+def _check_scan(limit: int | None) -> None:
+    if limit is not None and limit < 1:
+        raise UsageError(f"1 row or more may be looked at, not {limit}")
+
+
 def count(
     filters: Filters = None, *, cap: int | None = None, now: datetime | None = None, scan_limit: int | None = None
 ) -> Question[Count]:
     """How many tasks match, counted no further than ``cap``: a number that is not exact reads "10,000+"."""
     if cap is not None and cap < 1:
         raise UsageError(f"a cap is 1 or more, not {cap}")
+    _check_scan(scan_limit)
     where = parsed(filters, now)
 
     def question(snapshot: Snapshot) -> Count:

@@ -24,10 +24,10 @@ from tracker.query.base import Facts, Row, Scan
 from tracker.query.clauses import after_clause, clause, ordering, split
 from tracker.query.data_version import DataVersion
 from tracker.query.fields import Field, Kind
-from tracker.query.filters import Node
 from tracker.query.pages import BY_ID, Key, Order, Sort
 from tracker.query.predicate import compile_predicate
 from tracker.query.scan import Scalar, counts, decided, ends, moments, most
+from tracker.query.tree import And, IsNull, Node, Not
 from tracker.stores import tables
 from tracker.stores.sql import SqlStore
 from tracker.stores.sqlite_file import connect_readonly, translated
@@ -113,20 +113,24 @@ class SqlSnapshot:
         so each of them can use an index, and go on from a key by it.
         """
         first = order[0]
-        if not first.field.nullable or offset:
+        if not first.field.nullable:
             yield from self._rows(_listing(where, order, after, limit).offset(offset))
             return
         column = _TASK[first.field.column]
         if after is None or after[0] is not None:
             valued = (Sort(msgspec.structs.replace(first.field, nullable=False), first.descending), *order[1:])
-            for row in self._rows(_listing(where, valued, after, limit).where(column.is_not(None))):
+            number = 0
+            for row in self._rows(_listing(where, valued, after, limit).where(column.is_not(None)).offset(offset)):
                 yield row
-                if limit is not None:
-                    limit -= 1
-            after = None
+                number += 1
+            if offset and not number:  # it skips them all, and some of the rest
+                skipped: Node = Not(IsNull(first.field))
+                offset -= self.count(skipped if where is None else And((where, skipped)))
+            else:
+                offset = 0
+            after, limit = None, None if limit is None else limit - number
         if limit is None or limit > 0:
-            after = None if after is None else after[1:]
-            statement = _listing(where, order[1:], after, limit).where(column.is_(None))
+            statement = _listing(where, order[1:], None if after is None else after[1:], limit).where(column.is_(None)).offset(offset)
             for row in self._rows(statement):
                 row.key = (None, *row.key)
                 yield row
