@@ -10,6 +10,11 @@ from typing import Any
 import pytest
 
 from tracker import telemetry
+from tracker.projector import Progress, Projector
+from tracker.sources.memory import END, MemorySource
+from tracker.stores.memory import MemoryStore
+from tracker.testing import events
+from tracker.testing.events import to_records
 
 
 class Recorder:
@@ -80,3 +85,14 @@ def test_without_the_package_nothing_is_done(monkeypatch) -> None:
             answered("/", 200)
     finally:
         telemetry._tracer.cache_clear()
+
+
+async def test_a_projector_tells_each_batch(recorder) -> None:
+    """As a span, and in its progress: records and seconds of each batch that was committed."""
+    told: list[Progress] = []
+    records = to_records([events.created("a"), events.launched("a"), events.created("b")])
+    with MemoryStore() as store:
+        await Projector(lambda _: MemorySource([*records, END]), store, on_progress=told.append).run()
+    assert sum(each.batch.records for each in told) == 3
+    assert all(0 <= each.batch.stations.commit <= each.batch.seconds for each in told)
+    assert [name for name, _ in recorder.spans] == ["tracker.batch"] * len(told)

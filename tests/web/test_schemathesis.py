@@ -41,8 +41,14 @@ FORMATS = {
 for _name, _strategy in FORMATS.items():
     schemathesis.openapi.format(_name, _strategy)
 
-DEPENDS = {"positive_data_acceptance": {"expected-statuses": ["2xx", "3xx", "400", "401", "403", "404", "409", "429", "5xx"]}}
-"""A valid request that may be refused for what it meets: a patch of a task that is not so, a cursor of another order."""
+ANSWERS = ["2xx", "3xx", "401", "403", "404", "409", "429", "5xx"]
+REFUSALS = ["400", "401", "403", "404", "405", "406", "409", "415", "422", "428", "429", "5xx"]
+"""What schemathesis takes for an answer to what is valid, and to what is not, unless told."""
+DEPENDS = {
+    "positive_data_acceptance": {"expected-statuses": [*ANSWERS, "400"]},  # a patch of a task that is not so, a cursor of another order
+    "negative_data_rejection": {"expected-statuses": [*REFUSALS, "413"]},  # too many operations, and too many bytes too
+}
+"""Where more than the document decides about a request."""
 
 
 class Run:

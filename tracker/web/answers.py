@@ -84,15 +84,18 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
-async def read(served: Context, reading: Reading, question: Question[T], now: datetime) -> tuple[T, dict[str, Any]]:
-    """The question's answer and its place, of one snapshot, after waiting where that was asked for. Raises `Problem`."""
+async def read(served: Context, reading: Reading, question: Question[T], now: datetime, *, small: bool = False) -> tuple[T, dict[str, Any]]:
+    """The question's answer and its place, of one snapshot, after waiting where that was asked for. Raises `Problem`.
+
+    ``small``: it reads a few rows by their keys; see `TaskQuery.ask`.
+    """
     if reading.wait_for is not None:
         ending = await served.tasks.wait_for(reading.wait_for, reading.wait_timeout)
         if isinstance(ending, TimedOut):
             raise Problem(504, ending.reason, at=ending.freshness.to_json())
         if isinstance(ending, Impossible):
             raise Problem(409, ending.reason)
-    found, at = await served.tasks.ask(together(question, freshness(now)))
+    found, at = await served.tasks.ask(together(question, freshness(now)), small=small)
     return found, at.to_json()
 
 

@@ -13,7 +13,9 @@ from pydantic import Field, WithJsonSchema
 from tracker.fold.event import StampParts
 from tracker.fold.view import Reason
 from tracker.query import fields, questions
+from tracker.query.base import Snapshot
 from tracker.query.kin import MAX_DEPTH, MAX_TASKS
+from tracker.query.pages import Page
 from tracker.query.questions import SCAN_LIMIT
 from tracker.query.report import report
 from tracker.web import documents, parked
@@ -104,9 +106,15 @@ async def list_tasks(request: Request, served: Served, wanted: Annotated[Listing
     """
     now = clock()
     select = None if wanted.fields is None else parse_selection(wanted.fields)
-    question = questions.page(wanted.filters, wanted.sorters, wanted.limit, wanted.after, extension=wanted.extension, now=now)
-    page, at = await read(served, wanted, question, now)
-    document: dict[str, Any] = {"items": page.items if select is None else [select(item) for item in page.items]}
+    asked = questions.page(wanted.filters, wanted.sorters, wanted.limit, wanted.after, extension=wanted.extension, now=now)
+
+    def question(snapshot: Snapshot) -> tuple[Page[dict[str, Any]], orjson.Fragment]:
+        # Bytes are made in the reading thread: a page of large tasks is many MB.
+        page = asked(snapshot)
+        return page, orjson.Fragment(orjson.dumps(page.items if select is None else [select(item) for item in page.items]))
+
+    (page, items), at = await read(served, wanted, question, now)
+    document: dict[str, Any] = {"items": items}
     if page.looked_at is not None:
         document["lookedAt"] = page.looked_at
     return paged(request, document, page.next, at)
@@ -121,7 +129,7 @@ async def list_tasks(request: Request, served: Served, wanted: Annotated[Listing
 async def get_task(served: Served, id: TaskId, wanted: Annotated[Showing, Query()], if_none_match: Tags = None) -> Response:
     """Get one task. An `If-None-Match` with the `ETag` of an earlier answer gives 304 while the task is the same."""
     select = None if wanted.fields is None else parse_selection(wanted.fields)
-    found, at = await read(served, wanted, questions.document(id, extension=wanted.extension), clock())
+    found, at = await read(served, wanted, questions.document(id, extension=wanted.extension), clock(), small=True)
     document = _there(found, id)
     if select is not None:
         document = select(document)
