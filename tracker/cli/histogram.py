@@ -67,10 +67,10 @@ def _draw(found: Histogram) -> None:
     from rich.text import Text
 
     console = output.console()
-    if found.values:
-        console.print(
-            Text("  ").join(Text.assemble(("█ ", _style(value, place)), output.plain(value)) for place, value in enumerate(found.values))
-        )
+    seen = [place for place in range(len(found.values)) if any(bucket.counts[place] for bucket in found.buckets)]
+    if seen:
+        legend = (Text.assemble(("█ ", _style(found.values[place], place)), output.plain(found.values[place])) for place in seen)
+        console.print(Text("  ").join(legend))
     length = {"s": 19, "m": 16, "h": 16, "d": 10}[found.bucket[-1]]
     most = max(bucket.count for bucket in found.buckets)
     cells = max(MIN_BAR_CELLS, console.width - length - len(f"{most:,}") - 3)
