@@ -4,8 +4,8 @@ Library code logs through ``logging``; only the command line calls `configure`. 
 ``10:42:07 INFO the sentence``; as JSON it is ``{"time","level","logger","event","message", ...fields}``.
 Passwords never reach a log: settings that hold one keep it out of ``repr``, and what looks like one in a URL is masked here.
 
-Where OpenTelemetry's API is installed, a batch and a request are spans as well (`trace_batch`, `request_span`); whoever wants them
-kept sets up its SDK. Where it is not, both do nothing.
+Where OpenTelemetry's API is installed, a batch is a span as well (`trace_batch`; of requests FastAPI makes them itself); whoever wants them
+kept sets up its SDK. Where it is not, nothing is done.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -154,22 +153,3 @@ def trace_batch(records: int, seconds: float, stations: Mapping[str, float]) -> 
     ended_ns = time.time_ns()
     attributes = {"tracker.records": records} | {f"tracker.{name}_seconds": spent for name, spent in stations.items()}
     tracer.start_span("tracker.batch", start_time=ended_ns - int(seconds * 1e9), attributes=attributes).end(ended_ns)
-
-
-@contextmanager
-def request_span(method: str) -> Iterator[Callable[[str, int], None]]:
-    """One span around the answer to an HTTP request; call what it gives with the route and the status once they are known."""
-    tracer = _tracer()
-    if tracer is None:
-        yield lambda _route, _status: None
-        return
-    from opentelemetry.trace import SpanKind
-
-    with tracer.start_as_current_span(f"HTTP {method}", kind=SpanKind.SERVER, attributes={"http.request.method": method}) as span:
-
-        def answered(route: str, status: int) -> None:
-            span.update_name(f"{method} {route}")
-            span.set_attribute("http.route", route)
-            span.set_attribute("http.response.status_code", status)
-
-        yield answered

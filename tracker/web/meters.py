@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tracker.telemetry import request_span
-
 if TYPE_CHECKING:
     from tracker.projector import Progress
 
@@ -123,7 +121,7 @@ class Meters:
 
 
 class Measured:
-    """Around the whole app: each request is counted, and is a span where OpenTelemetry is there."""
+    """Around the whole app: each request is counted, those too that the gate refuses."""
 
     def __init__(self, app: ASGIApp, meters: Meters) -> None:
         self._app = app
@@ -136,16 +134,12 @@ class Measured:
             return
         began, method = monotonic(), str(scope["method"])
 
-        with request_span(method) as named:
+        async def measured(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._meters.answered(method, _route(scope), message["status"], monotonic() - began)
+            await send(message)
 
-            async def measured(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    route = _route(scope)
-                    named(route, message["status"])
-                    self._meters.answered(method, route, message["status"], monotonic() - began)
-                await send(message)
-
-            await self._app(scope, receive, measured)
+        await self._app(scope, receive, measured)
 
 
 def _route(scope: Scope) -> str:
