@@ -10,6 +10,8 @@ import pytest
 
 from tests.unit.stored import assert_schema_is_ours, changed, made, opened
 from tracker.errors import PositionConflict, StoreError
+from tracker.query.pages import parse_sorters
+from tracker.query.sql import SqlReader
 from tracker.stores import schema
 from tracker.stores.base import Commit, Retried, Write
 from tracker.stores.sql import SqlStore
@@ -111,3 +113,19 @@ def test_a_retried_count_is_moved_in_the_same_transaction(path: Path) -> None:
             store.commit(Commit(retried=[Retried(number=1, at=AT, outcome="ignored")]))
 
         assert len(store.parked()) == 1
+
+
+def test_a_store_of_the_first_schema_is_read_as_it_is_and_migrated_by_a_writer(tmp_path: Path) -> None:
+    """A reader needs no index, and changes nothing; the first writer makes what is new, and keeps the tasks."""
+    path = made(tmp_path)
+    for index in ("completed", "launched", "state"):
+        changed(path, f"DROP INDEX task_{index}")
+    changed(path, "CREATE INDEX task_state ON task (state)")
+    changed(path, "UPDATE alembic_version SET version_num='0001'")
+    reader = SqlReader(str(path))
+    with reader.snapshot() as snapshot:
+        assert [row.id for row in snapshot.rows(None, parse_sorters("-completed"))] == ["a"]
+    reader.close()
+    with opened(path) as store:
+        assert store.task_count() == 1
+    assert_schema_is_ours(path)
