@@ -8,8 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tracker.cli import completing
+from tracker.query.fields import KNOWN
 
 FILTERS = [
     ("st", ["state"]),
@@ -27,6 +30,8 @@ FILTERS = [
     ("pr modif", ["pr modified"]),
     ("not (stat", ["not (state"]),
     ("launcher eq ", []),
+    ("in (", [f"in ({name}" for name in (*KNOWN, "attributes.", "not", "pr")]),
+    ("messages.type ca (", ['messages.type ca ("INFO"', 'messages.type ca ("WARN"', 'messages.type ca ("ERROR"']),
 ]
 
 
@@ -34,6 +39,13 @@ FILTERS = [
 def test_a_filter_is_completed(text: str, offered: list[str]) -> None:
     """What can stand next, as the whole text up to there."""
     assert sorted(completing.filters(text)) == sorted(offered)
+
+
+@given(st.lists(st.sampled_from(["in", "(", ")", ",", "state", "eq", '"', "\\", "not", "pr", "attributes.x", " ", "é"])).map(" ".join))
+def test_nothing_that_stands_there_is_an_error(text: str) -> None:
+    """Whatever stands there, an offer keeps all of it but the last word."""
+    kept = "" if '"' in text else text[: text.rfind(" ") + 1]
+    assert all(offered.startswith(kept) for offered in completing.filters(text))
 
 
 def test_sorters_are_completed() -> None:

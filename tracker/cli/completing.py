@@ -62,19 +62,28 @@ def filters(incomplete: str) -> list[str]:
     before, last = incomplete[:start], incomplete[start:]
     tokens = [match[0] for match in (found[:-1] if is_begun else found)]
     latest = tokens[-1] if tokens else "("
-    listed = "in" in tokens and tokens[-tokens[::-1].index("in") :][:1] == ["("] and ")" not in tokens[-tokens[::-1].index("in") :]
-    if listed:
-        named = KNOWN.get(tokens[-tokens[::-1].index("in") - 2])
-        return _whole(before, last, _quoted(named) if latest in {"(", ","} else [])
+    listed = _open_list(tokens)
+    if listed is not None:
+        return _whole(before, last, _quoted(KNOWN.get(listed)) if latest in {"(", ","} else [])
     if latest in {"(", "and", "or", "not"}:
         return _whole(before, last, (*KNOWN, "attributes.", "not", "pr"))
     if latest == "pr":
         return _whole(before, last, (*KNOWN, "attributes."))
     if latest in KNOWN and tokens[-2:-1] != ["pr"]:
         return _whole(before, last, (*KNOWN[latest].operators, "isnull"))
-    if latest in {"eq", "ne", "in"} and len(tokens) > 1:
-        return _whole(before + ("(" if latest == "in" else ""), last, _quoted(KNOWN.get(tokens[-2])))
+    if latest in {"eq", "ne", "in", "ca"} and len(tokens) > 1:
+        return _whole(before + ("(" if latest in {"in", "ca"} else ""), last, _quoted(KNOWN.get(tokens[-2])))
     return _whole(before, last, ("and", "or"))
+
+
+def _open_list(tokens: list[str]) -> str | None:
+    """The field whose list of values is open at the end; None: no list is."""
+    for place in range(len(tokens) - 1, 1, -1):
+        if tokens[place] == ")":
+            return None
+        if tokens[place] == "(":
+            return tokens[place - 2] if tokens[place - 1] in {"in", "ca"} else None
+    return None
 
 
 def _quoted(field: Field | None) -> list[str]:
