@@ -174,6 +174,12 @@ async def test_a_histogram_has_empty_buckets_and_each_value(opened):
     ]
 
 
+async def test_a_histogram_tells_only_values_that_it_holds(many):
+    """Of those that ended none is running, though some are among those that match."""
+    assert (await many.histogram(field="completed", by="state")).values == ["COMPLETED"]
+    assert None not in (await many.histogram(field="completed", by="completionStatus")).values
+
+
 @pytest.mark.parametrize("filters", [None, "state ne PENDING", HINTED])
 @pytest.mark.parametrize("by", [None, "state", "completionStatus", "id"])
 @pytest.mark.parametrize("field", ["created", "modified", "completed"])

@@ -111,6 +111,12 @@ def _fill(found: Histogram, snapshot: Snapshot, where: Node | None, time: Field,
         bucket.count += count
         if value in place:
             bucket.counts[place[value]] += count
+    # Tasks without the time may have a value that no other has: nothing of it is in any bucket.
+    seen = [number for number in place.values() if any(bucket.counts[number] for bucket in found.buckets)]
+    if len(seen) < len(place):
+        found.values = [found.values[number] for number in seen]
+        for bucket in found.buckets:
+            bucket.counts = [bucket.counts[number] for number in seen]
 
 
 def _start(number: int, width: timedelta) -> str:
