@@ -9,8 +9,6 @@ import pytest
 from tests.unit.query_store import event
 from tracker.errors import StoreUnavailable
 from tracker.query.api import TaskQuery
-from tracker.query.base import Facts
-from tracker.query.report import StatusReport, report
 from tracker.stores.base import Counters, PartitionStatus
 from tracker.stores.open import open_store
 from tracker.testing.stores.values import position
@@ -21,8 +19,8 @@ from tracker.web.meters import Meters
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def standing(*, lag: int, committed_s_ago: float | None) -> StatusReport:
-    """A store with one partition, so many records behind its end, last committed so long ago."""
+def standing(*, lag: int, committed_s_ago: float | None) -> list[PartitionStatus]:
+    """One partition, so many records behind its end, last committed so long ago."""
     status = PartitionStatus(
         position=position(next_offset=5),
         counters=Counters(),
@@ -30,7 +28,7 @@ def standing(*, lag: int, committed_s_ago: float | None) -> StatusReport:
         end_seen_at=NOW.isoformat(),
         committed_at=None if committed_s_ago is None else (NOW - timedelta(seconds=committed_s_ago)).isoformat(),
     )
-    return report(Facts(partitions=[status], jumps=[], parked_by_reason={}, tasks=0, store_bytes=None, revision=1), NOW)
+    return [status]
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
@@ -49,11 +47,11 @@ async def test_a_lag_that_is_not_known_is_said_and_no_illness(served) -> None:
 async def test_a_store_that_is_away_is_not_ready(served, monkeypatch) -> None:
     """503 with the reason; live all the same."""
 
-    async def away(*_: object) -> None:
+    async def away(*_: object, **__: object) -> None:
         raise StoreUnavailable("away")
 
     client = await served()
-    monkeypatch.setattr(TaskQuery, "status", away)
+    monkeypatch.setattr(TaskQuery, "ask", away)
     answer = await client.get("/health/ready")
     assert (answer.status_code, answer.json()) == (503, health.NO_STORE)
     assert (await client.get("/health/live")).status_code == 200

@@ -5,6 +5,7 @@ Live: the event loop answers. Ready: the store can be read, and where this proce
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from math import inf
 
@@ -12,7 +13,8 @@ from fastapi import APIRouter, Response
 
 from tracker.errors import TrackerError
 from tracker.model.times import to_datetime, to_utc
-from tracker.query.report import PartitionReport, StatusReport
+from tracker.query.report import lag_records
+from tracker.stores.base import PartitionStatus
 from tracker.web import documents
 from tracker.web.answers import answer, answer_heads, clock
 from tracker.web.context import Served
@@ -35,31 +37,32 @@ async def is_ready(served: Served) -> Response:
     """Whether requests should come here: 503 with the reason where the store can't be read, or the projector in this process is stuck."""
     now = clock()
     try:
-        report = await served.tasks.status(now)
+        partitions = await served.tasks.ask(lambda snapshot: snapshot.partitions())
     except TrackerError:
         return answer(NO_STORE, status=503)
     if not served.projects:
-        return answer({"status": "ok", "reason": _unknown(report)})
-    reason = stuck(report, now, served.meters.uptime_s)
+        return answer({"status": "ok", "reason": _unknown(partitions, now)})
+    reason = stuck(partitions, now, served.meters.uptime_s)
     return answer({"status": "unavailable" if reason else "ok", "reason": reason}, status=503 if reason else 200)
 
 
-def stuck(report: StatusReport, now: datetime, uptime_s: float) -> str | None:
+def stuck(partitions: Sequence[PartitionStatus], now: datetime, uptime_s: float) -> str | None:
     """The partition that has records to read and was not committed for a minute of this process's life, in a sentence; None: there is none."""
-    for each in report.partitions:
-        age_s = min(uptime_s, _age_s(each, now))
-        if each.lag_records and age_s > STALLED_S:
-            return f"{each.topic}, partition {each.partition}: {each.lag_records:,} records to read, and nothing was committed for {age_s:.0f} s"
+    for each in partitions:
+        lag, age_s = lag_records(each, now), min(uptime_s, _age_s(each, now))
+        if lag and age_s > STALLED_S:
+            at = each.position
+            return f"{at.topic}, partition {at.partition}: {lag:,} records to read, and nothing was committed for {age_s:.0f} s"
     return None
 
 
-def _age_s(each: PartitionReport, now: datetime) -> float:
+def _age_s(each: PartitionStatus, now: datetime) -> float:
     return inf if each.committed_at is None else (now - to_datetime(to_utc(each.committed_at))).total_seconds()
 
 
-def _unknown(report: StatusReport) -> str | None:
+def _unknown(partitions: Sequence[PartitionStatus], now: datetime) -> str | None:
     """This process only reads the store: whether somebody fills it is not its own health."""
-    if all(each.lag_records is not None for each in report.partitions) and report.partitions:
+    if partitions and all(lag_records(each, now) is not None for each in partitions):
         return None
     return "how far the store is behind the log is not known: no worker has reported in the last minute"
 

@@ -14,7 +14,7 @@ from tracker.errors import TrackerError
 from tracker.query.report import PartitionReport, StatusReport
 from tracker.stores.base import OUTCOMES
 from tracker.web import meters as names
-from tracker.web.answers import clock
+from tracker.web.answers import answer_heads, clock
 from tracker.web.context import Served
 from tracker.web.faults import RESPONSES
 
@@ -87,3 +87,6 @@ def _partitions(partitions: list[PartitionReport]) -> Iterator[Metric]:
                 gauges[metric].add_metric(at, value)
     yield records
     yield from gauges.values()
+
+
+answer_heads(router)
