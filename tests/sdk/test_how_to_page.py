@@ -8,7 +8,8 @@ from pathlib import Path
 from tests.docs.snippets import ADDRESS, ROOT, blocks
 
 from . import workload
-from .conftest import VERSIONS, sdk_python
+from .conftest import SDKS
+from .venvs import required
 
 PAGE = ROOT / "docs" / "how-to" / "use-the-sailpoint-sdk.md"
 
@@ -18,7 +19,7 @@ def test_the_snippet_of_the_page(served: dict[str, str], tmp_path: Path) -> None
     [snippet] = [block.text for block in blocks(PAGE) if block.word == "sdk"]
     text = snippet.replace(ADDRESS, served["unlocked"].removeprefix("http://"))
     done = subprocess.run(
-        [str(sdk_python(VERSIONS["v1"])), "-c", text], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        [str(required(SDKS["v1"]) / "python"), "-c", text], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
     *running, failed, ended = done.stdout.splitlines()

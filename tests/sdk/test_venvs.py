@@ -1,4 +1,4 @@
-"""The venvs of the SDK."""
+"""The venvs of other people's programs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def test_without_an_index_it_is_said_why(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
-    with pytest.raises(venvs.NoSdk, match="sailpoint"):
-        venvs.python_with("2.1.72")
+    with pytest.raises(venvs.NotInstalled, match="sailpoint"):
+        venvs.installed("sailpoint-2.1.72")
     assert not list(tmp_path.glob("*/ready"))
 
 
@@ -24,5 +24,5 @@ def test_every_pin_is_exact() -> None:
     """Plain lists: names and versions, nothing else."""
     for pins in venvs.REQUIREMENTS.glob("*.txt"):
         lines = [line for line in pins.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-        assert lines[0] == pins.stem.replace("sailpoint-", "sailpoint==")
+        assert lines
         assert all(line.count("==") == 1 and line.split("==")[1][0].isdigit() for line in lines)

@@ -1,39 +1,54 @@
-"""The SDK's own venvs: one a version, made once from a plain list of pins and reused until the list changes."""
+"""Other people's programs in venvs of their own: each made once from a plain list of pins, and reused until the list changes."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 REQUIREMENTS = Path(__file__).parent / "requirements"
-VENVS = Path(__file__).resolve().parents[2] / ".cache" / "sdk"
+VENVS = Path(__file__).resolve().parents[2] / ".cache" / "venvs"
 INSTALL_TIMEOUT_S = 300
 """Ten small packages and the SDK, 7 MB: seconds where the index is near."""
 
 
-class NoSdk(Exception):
-    """The SDK can't be installed here, and why."""
+class NotInstalled(Exception):
+    """It can't be installed here, and why."""
 
 
-def python_with(version: str) -> Path:
-    """The Python of a venv that has this version of the SDK and nothing of ours. NoSdk: it is not there and can't be had."""
-    pins = REQUIREMENTS / f"sailpoint-{version}.txt"
+def installed(name: str) -> Path:
+    """The folder of programs of a venv with the pins of ``requirements/NAME.txt`` and nothing of ours. Raises `NotInstalled`."""
+    pins = REQUIREMENTS / f"{name}.txt"
     mark = hashlib.sha256(pins.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    venv = VENVS / f"{version}-{mark}"
-    python, ready = venv / "bin" / "python", venv / "ready"
+    venv = VENVS / f"{name}-{mark}"
+    ready = venv / "ready"
     if not ready.exists():
         _run([sys.executable, "-m", "venv", "--clear", str(venv)])
-        _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", "-r", str(pins)])
+        pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1"]
+        _run([*pip, "-r", str(pins)])
         ready.touch()
-    return python
+    return venv / "bin"
+
+
+def required(name: str) -> Path:
+    """The same for a test. Without it: skipped with the reason, or failed where TRACKER_REQUIRE_SERVICES=1."""
+    try:
+        return installed(name)
+    except NotInstalled as reason:
+        sentence = f"{name} is not there: {reason}"
+    if os.environ.get("TRACKER_REQUIRE_SERVICES") == "1":
+        pytest.fail(f"{sentence}, and TRACKER_REQUIRE_SERVICES=1")
+    pytest.skip(sentence)
 
 
 def _run(command: list[str]) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
-        raise NoSdk(f"{' '.join(command[:4])} took more than {INSTALL_TIMEOUT_S} s") from None
+        raise NotInstalled(f"{' '.join(command[:4])} took more than {INSTALL_TIMEOUT_S} s") from None
     if done.returncode:
-        raise NoSdk((done.stderr or done.stdout).strip().rpartition("\n")[2] or f"exit code {done.returncode}")
+        raise NotInstalled((done.stderr or done.stdout).strip().rpartition("\n")[2] or f"exit code {done.returncode}")
