@@ -52,8 +52,8 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ProblemDocument, "description": _PROBLEMS[status]} for status in (400, 401, 403, 429, 500, 503, *statuses)}
 
 
-class Reading(BaseModel):
-    """Parameters of every GET: wait until the store has read so far, then answer."""
+class Parameters(BaseModel):
+    """What a request may ask for in its query."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -66,6 +66,10 @@ class Reading(BaseModel):
                 known = suggestion(name, cls.model_fields) or "; parameters are " + ", ".join(cls.model_fields)
                 raise UsageError(f'there is no parameter "{name}" here{known}')
         return given
+
+
+class Reading(Parameters):
+    """Parameters of every GET: wait until the store has read so far, then answer."""
 
     wait_for: Vector | None = Field(
         None, description="A position vector, from the `at` of an answer or of a write: answer once the store has reached it."

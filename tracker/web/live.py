@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from itertools import islice
 from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
 from prometheus_client import Counter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.types import Receive, Scope, Send
 
 from tracker.errors import StoreChanged, TrackerError, UsageError
@@ -26,12 +26,12 @@ from tracker.query.following import revision_in
 from tracker.query.pages import BY_ID, Key
 from tracker.query.questions import SCAN_LIMIT
 from tracker.query.tokens import from_token, to_token
-from tracker.web.answers import Token, clock, problems
+from tracker.web.answers import Parameters, Token, clock, problems
 from tracker.web.context import Served
 from tracker.web.hub import MAX_SHOWN, MAX_STREAMS, Follower, Hub
 from tracker.web.selection import parse_selection
 from tracker.web.tasks import EXTENSION, FIELDS, FILTERS
-from tracker.web.ticks import Lens, Resync, Tick, View, event, missed, place
+from tracker.web.ticks import MISSED_IDS, Lens, Resync, Tick, View, event, missed, place
 
 PAGE_TASKS = 200
 PAGE_BYTES = 1_000_000
@@ -47,10 +47,8 @@ FAREWELL_S = 1.0
 router = APIRouter(prefix="/api", tags=["changes"], responses=problems())
 
 
-class Following(BaseModel):
+class Following(Parameters):
     """Parameters of a live stream."""
-
-    model_config = ConfigDict(extra="forbid")
 
     filters: str | None = FILTERS
     fields: str | None = FIELDS
@@ -234,28 +232,28 @@ async def _follow(hub: Hub, follower: Follower, *, resumed: bool) -> AsyncGenera
     def some(snapshot: Snapshot) -> Tick:
         return missed(snapshot, follower.base, follower.view, lens, clock())
 
-    def rest(snapshot: Snapshot) -> tuple[Tick, set[str] | None]:
-        made = some(snapshot)
-        return made, None if is_known or not made.is_all else _matching(snapshot, follower.view)
+    def rest(snapshot: Snapshot) -> tuple[list[Tick], set[str] | None]:
+        made = [some(snapshot)]
+        while not made[-1].is_all:
+            made.append(missed(snapshot, made[-1].revision, follower.view, lens, clock()))
+        return made, None if is_known else _matching(snapshot, follower.view)
 
-    is_all = False
-    while not is_all:
-        made = await hub.read(some)
-        is_all = made.is_all
-        if (message := follower.message(made)) is not None:
+    def is_far(snapshot: Snapshot) -> bool:
+        return snapshot.changed_count(follower.base, MISSED_IDS + 1) > MISSED_IDS
+
+    while await hub.tasks.ask(is_far, small=True):
+        for message in follower.catch_up([await hub.read(some)]):
             yield message
-        follower.base = made.revision
-    async with hub.following(follower):
-        while True:
-            made, shown = await hub.read(rest)
-            if (message := follower.message(made)) is not None:
-                yield message
-            follower.base = made.revision
-            if made.is_all:
-                follower.shown = follower.shown if is_known else shown
-                break
+    async with AsyncExitStack() as stack:
+        async with hub.turns:  # between the first tick that is kept for it and the last that it catches up with there is no waiting
+            await stack.enter_async_context(hub.following(follower))
+            made, shown = await hub.tasks.ask(rest)
+        for message in follower.catch_up(made):
+            yield message
+        if not is_known:
+            follower.shown = shown
         if resumed:
-            yield event("ready", made.at, follower.token)
+            yield event("ready", made[-1].at, follower.token)
         async with aclosing(_ticks(follower)) as chunks:
             async for chunk in chunks:
                 yield chunk
