@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 from typing import TypeVar
@@ -85,6 +85,14 @@ class Follower:
             if len(self.shown) > MAX_SHOWN:
                 self.shown = None
 
+    def catch_up(self, ticks: Iterable[Tick]) -> list[bytes]:
+        """What was missed, as this client's events: told by other means than the queue."""
+        messages = []
+        for each in ticks:
+            messages.append(self.message(each))
+            self.base = each.revision
+        return [message for message in messages if message is not None]
+
     def message(self, tick: Tick) -> bytes | None:
         """The tick as this client's event; None if there is nothing in it for the client."""
         matching = tick.views[self.view]
@@ -143,7 +151,8 @@ class Hub:
         self.max_streams = max_streams
         self.streams = 0
         """Open now."""
-        self._readers = asyncio.Semaphore(MAX_READERS)
+        self.turns = asyncio.Semaphore(MAX_READERS)
+        """Held by a client while the store is read for it alone."""
         self._lock = asyncio.Lock()
         """Held while the store is looked at: a client comes in between two looks."""
         self._followers: set[Follower] = set()
@@ -152,8 +161,8 @@ class Hub:
         self._running: asyncio.Task[None] | None = None
 
     async def read(self, question: Question[T]) -> T:
-        """What one client asks for itself."""
-        async with self._readers:
+        """What one client asks for itself, when it is its turn."""
+        async with self.turns:
             return await self.tasks.ask(question)
 
     @contextmanager
