@@ -92,14 +92,17 @@ def url_in(log: Path) -> str:
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The URLs of four servers over one store: ``open`` (no log to write to), ``unlocked`` (with the log), ``locked`` (with logins, too) and ``slow`` (few
+    """The URLs of five servers over one store: ``open`` (no log to write to), ``unlocked`` (with the log), ``locked`` (with logins, too), ``brief`` (with
+    tokens of a second) and ``slow`` (few
     requests a second), filled by a worker that follows the log.
     """
     folder = tmp_path_factory.mktemp("sdk")
     workload.write(folder / "events.jsonl")
     store = ("--store", "sqlite:///status.db")
     answers = ("--listen", "127.0.0.1:0", "--log-format", "json", *store)
-    (folder / "access.toml").write_text(ACCESS, encoding="utf-8")
+    for name, text in (("access.toml", ACCESS), ("brief.toml", f"token_lifetime_s = 1\n{ACCESS}")):
+        (folder / name).write_text(text, encoding="utf-8")
+        (folder / name).chmod(0o600)
     with ExitStack() as stack:
 
         def started(name: str, *arguments: str) -> Path:
@@ -111,6 +114,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
             "open": started("open", "serve", *answers, "--rate", "0"),
             "unlocked": started("unlocked", "serve", *answers, "--rate", "0", "--source", "events.jsonl", "--root-path", PREFIX),
             "locked": started("locked", "serve", *answers, "--rate", "0", "--source", "events.jsonl", "--access", "access.toml"),
+            "brief": started("brief", "serve", *answers, "--rate", "0", "--access", "brief.toml"),
             "slow": started("slow", "serve", *answers, "--rate", str(RATE)),
         }
         urls = {name: wait_for(partial(url_in, log), [log]) for name, log in logs.items()}

@@ -140,6 +140,16 @@ def look_at_tokens(report: Report, sdk: Sdk, plan: dict[str, Any]) -> None:
     report.see("token from parameters", lambda: len(sdk.calls(by_parameters(plan["writer"])).list(limit=1)))
     report.see("token for a reader", lambda: len(sdk.calls(by_parameters(plan["reader"])).list(limit=1)))
     report.see("static token", lambda: len(sdk.calls(sdk.configuration(plan["locked"], access_token=plan["token"])).list(limit=1)))
+    brief = sdk.calls(sdk.configuration(plan["brief"], client_id=plan["writer"][0], client_secret=plan["writer"][1]))
+
+    def while_it_lasts() -> str:
+        deadline = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < deadline:
+            brief.list(limit=0)
+            time.sleep(0.05)
+        return "it never expired"
+
+    report.see("expired token", while_it_lasts)
     report.see("token for wrong credentials", lambda: by_parameters(["writer", "wrong"]).access_token)
     report.see("no login asked for", lambda: bool(sdk.configuration(plan["open"], client_id="any", client_secret="any").access_token))
 

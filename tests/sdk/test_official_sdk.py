@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -53,6 +54,12 @@ def test_wrong_credentials_give_no_token(report: Report) -> None:
     """The SDK then prints that it was not authorized, and has no token."""
     assert report["token for wrong credentials"] is None
     assert "Unauthorized when retrieving access token" in report["printed"]
+
+
+def test_an_expired_token_is_told_as_documented(report: Report) -> None:
+    """The SDK never asks for another one, so the sentence is all that its user has."""
+    assert (report["expired token"]["raised"], report["expired token"]["status"]) == ("UnauthorizedException", 401)
+    assert json.loads(report["expired token"]["body"]) == {"error": "JWT validation failed: JWT is expired"}
 
 
 def test_without_logins_any_credentials_give_a_token(report: Report) -> None:
