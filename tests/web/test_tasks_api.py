@@ -231,6 +231,13 @@ async def test_the_tree_goes_up_and_down(served) -> None:
     assert (root["id"], root["children"][0]["id"], root["children"][0]["children"][0]["id"]) == ("top", "mid", "low")
 
 
+async def test_the_deepest_tree(served) -> None:
+    """100 levels up and 100 down are answered, and that there are more is said."""
+    client = await served(*(event(f"t{number}", "created", parentId=f"t{number - 1}") for number in range(250)))
+    answer = await client.get("/api/tasks/t120/tree?max_depth=100")
+    assert (answer.json()["tasks"], answer.json()["cut"]) == (201, True)
+
+
 async def test_a_count_is_capped_and_says_so(served) -> None:
     """More than the cap is not exact."""
     client = await served(*some(5))
