@@ -319,7 +319,7 @@ def _judged(path: str, followers: list[Connection], written: int, seconds: float
     print(
         f"{clients} live clients, {written / seconds:,.0f} events/s for {seconds:.0f} s in {commits} commits: {len(ages):,} changes told, "
         f"event to client p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms [at most {TOLD_WITHIN_S * 1000:.0f}], p99.9 {p999 * 1000:.0f} ms, "
-        f"longest {ages[-1] * 1000:.0f} ms; server {warm[0]:.0f} to {warm[-1]:.0f} MB, growth {growth:.1f} [at most {GROWTH_AT_MOST_MB:.0f}]; "
+        f"longest {ages[-1] * 1000:.0f} ms; server {', '.join(f'{each:.0f}' for each in memory[::10])} MB every 10 s, growth {growth:.1f} [at most {GROWTH_AT_MOST_MB:.0f}]; "
         f"{len(differing)} clients differ from the store; events: {events}\n    {'OVER: ' + '; '.join(over) if over else 'ok'}",
         flush=True,
     )
