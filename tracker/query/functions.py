@@ -10,7 +10,8 @@ import re
 import sqlite3
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, and_, cast, func
+from sqlalchemy import BigInteger, ColumnElement, Integer, UnaryExpression, and_, cast, func, literal_column
+from sqlalchemy.sql.operators import custom_op
 
 
 def register(connection: sqlite3.Connection) -> None:
@@ -30,6 +31,16 @@ def _regexp(pattern: str, text: str | None) -> bool | None:
 def few(clause: ColumnElement[bool]) -> ColumnElement[bool]:
     """The same, and a word to SQLite, which keeps no statistics here: few rows are so."""
     return func.unlikely(clause)  # not said to be a boolean, of which SQLAlchemy would ask whether it is 1, and no index be seen
+
+
+def many(clause: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Likewise: most rows are so, and an index of them is no way to find few."""
+    return func.likelihood(clause, literal_column("1.0"))  # likely() says 15 of 16, which a partial index would outweigh
+
+
+def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The same value, for which SQLite looks at no index: to group by one it would read every task in the index's order, not the tasks'."""
+    return UnaryExpression(column, operator=custom_op("+"))
 
 
 def casefold(text: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -21,7 +21,7 @@ from sqlalchemy.dialects import sqlite
 from tracker.model.limits import Limits
 from tracker.query import functions
 from tracker.query.base import Facts, Row, Scan
-from tracker.query.clauses import after_clause, clause, ordering, split
+from tracker.query.clauses import after_clause, clause, is_of_living, ordering, split
 from tracker.query.data_version import DataVersion
 from tracker.query.fields import Field, Kind
 from tracker.query.pages import BY_ID, Key, Order, Sort
@@ -153,7 +153,7 @@ class SqlSnapshot:
         if rest is not None:
             return most(counts(self.rows(where, BY_ID), by), limit)
         column, number = _TASK[by.column], func.count()
-        statement = _living(select(column, number).group_by(column), found)
+        statement = _living(select(column, number).group_by(column if found is None else functions.unindexed(column)), found)
         # With no filter the field's own index has all but the nulls without looking at a task; how many those are is a subtraction.
         indexed = where is None and by.column not in ("id", "revision")
         if indexed:
@@ -271,7 +271,8 @@ def _beginning(column: ColumnElement[Any], length: int) -> ColumnElement[Any]:
 
 
 def _living(statement: Select[Any], where: Node | None) -> Select[Any]:
-    statement = statement.where(_TASK.state.is_not(None))
+    if where is None or not is_of_living(where):
+        statement = statement.where(_TASK.state.is_not(None))
     return statement if where is None else statement.where(clause(where))
 
 
