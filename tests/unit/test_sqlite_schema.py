@@ -47,6 +47,14 @@ def test_a_filled_store_has_the_same_indexes(tmp_path: Path) -> None:
     assert texts[0] == texts[1]
 
 
+def test_a_filled_store_has_no_statistics(tmp_path: Path) -> None:
+    """A store that is filled live has none, and both shall find tasks in the same way."""
+    with SqlStore(str(tmp_path / "status.db")) as store:
+        store.claim([position()])
+        fill(store, [write("a"), write("b")], Commit(advances=[advance(0, 5)]))
+        assert not list(store._connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'sqlite_stat%'"))
+
+
 def test_a_store_with_tasks_is_not_filled(path: Path) -> None:
     """Filling is for empty stores: another's tasks would be overwritten."""
     with SqlStore(str(path)) as store:
@@ -121,6 +129,7 @@ def test_a_store_of_the_first_schema_is_read_as_it_is_and_migrated_by_a_writer(t
     for index in ("completed", "launched", "state"):
         changed(path, f"DROP INDEX task_{index}")
     changed(path, "CREATE INDEX task_state ON task (state)")
+    changed(path, "ANALYZE")
     changed(path, "UPDATE alembic_version SET version_num='0001'")
     reader = SqlReader(str(path))
     with reader.snapshot() as snapshot:
@@ -128,4 +137,5 @@ def test_a_store_of_the_first_schema_is_read_as_it_is_and_migrated_by_a_writer(t
     reader.close()
     with opened(path) as store:
         assert store.task_count() == 1
+        assert not list(store._connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'sqlite_stat%'"))
     assert_schema_is_ours(path)

@@ -28,5 +28,4 @@ def fill(store: SqlStore, writes: Iterable[Write], commit: Commit) -> int:
         store.insert_tasks(cursor, writes, revision)
         for index in task_indexes:
             cursor.execute(str(CreateIndex(index).compile(dialect=sqlite.dialect())))
-        cursor.execute("ANALYZE")
     return revision
