@@ -174,6 +174,11 @@ async def test_a_histogram_has_empty_buckets_and_each_value(opened):
     ]
 
 
+async def test_a_histogram_until_the_beginning_of_time(many):
+    """Nothing is before year 1, and asking for it is no error."""
+    assert (await many.histogram(until="0001-01-01")).buckets == []
+
+
 async def test_a_histogram_tells_only_values_that_it_holds(many):
     """Of those that ended none is running, though some are among those that match."""
     assert (await many.histogram(field="completed", by="state")).values == ["COMPLETED"]

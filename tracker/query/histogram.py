@@ -84,9 +84,10 @@ def histogram(
     def question(snapshot: Snapshot) -> Histogram:
         ends = None if first and last else snapshot.ends(where, time)
         low = _moment(first) if first else ends and to_datetime(ends[0][:26])
-        high = _moment(last) - timedelta(microseconds=1) if last else ends and to_datetime(ends[1][:26])
+        end = _moment(last) if last else ends and to_datetime(ends[1][:26])
         found = Histogram(field=field, bucket=bucket or CHOICES[0], by=by, values=[], buckets=[])
-        if low and high and low <= high:
+        if low and end and (low < end if last else low <= end):
+            high = end - timedelta(microseconds=1) if last else end  # nothing is before the first moment of year 1
             found.bucket = bucket or _chosen(low, high)
             _fill(found, snapshot, where, time, values_of, low, high)
         return found
