@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from tracker.errors import StoreError
+from tracker.errors import NotFound, StoreError
 from tracker.query.base import CommitWait
 
 RETRY_S = 0.25
@@ -64,7 +64,7 @@ class Commits:
                 finally:
                     waiting.clear()
                     wait.close()
-            except StoreError:
+            except (NotFound, StoreError):
                 self._wake(stop)
                 stop.wait(RETRY_S)
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import ColumnElement, Select, func, literal_column, not_, or_, select
@@ -30,7 +30,7 @@ from tracker.query.scan import Scalar, counts, decided, ends, moments, most
 from tracker.query.tree import And, IsNull, Node, Not
 from tracker.stores import tables
 from tracker.stores.sql import SqlStore
-from tracker.stores.sqlite_file import connect_readonly, translated
+from tracker.stores.sqlite_file import FileId, connect_readonly, file_id, translated
 
 _TASK = tables.task.c
 _ONE = "SELECT id, revision, registers FROM task WHERE id=?"
@@ -39,6 +39,8 @@ _IDS = 500
 """Parents in one SELECT: within SQLite's oldest limit of 999 bound values."""
 _FETCH_ROWS = 200
 """Rows asked of SQLite at once: a state is about 1 kB, the greatest well over 1 MB."""
+_MAX_IDLE = 8
+"""Connections kept for later: each may hold 2 MB of pages and three files; a hundred streams at once would leave a hundred."""
 _DIALECT = sqlite.dialect(paramstyle="named")
 
 
@@ -276,51 +278,75 @@ def _living(statement: Select[Any], where: Node | None) -> Select[Any]:
     return statement if where is None else statement.where(clause(where))
 
 
+class _Connected(NamedTuple):
+    """A connection, and which file it reads: another may come to stand under the path."""
+
+    connection: sqlite3.Connection
+    file: FileId | None
+    limits: Limits
+
+
 class SqlReader:
-    """A SQLite store that is open for reading. Raises `NotFound` or `StoreMismatch` on opening; `StoreError` later."""
+    """A SQLite store that is open for reading. Raises `NotFound` or `StoreMismatch` on opening, and later where the file was deleted or
+    replaced; `StoreError` later. A file that is put in the place of the one before is read from then on.
+    """
 
     quick = True
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[_Connected] = []
         self._closed = False
-        connection, self.limits = self._connect()
-        self._idle.append(connection)
+        connected = self._connect()
+        self.limits = connected.limits
+        self._idle.append(connected)
 
-    def _connect(self) -> tuple[sqlite3.Connection, Limits]:
+    def _connect(self) -> _Connected:
+        file = file_id(self._path)  # before it is opened: if it is replaced between, the next one who asks sees that
         connection, limits = connect_readonly(self._path)
         connection.execute("PRAGMA query_only=1")
         functions.register(connection)
-        return connection, limits
+        return _Connected(connection, file, limits)
+
+    def _connected(self) -> _Connected:
+        """One that is idle, or a new one."""
+        file = file_id(self._path)
+        while True:
+            try:
+                idle = self._idle.pop()
+            except IndexError:
+                connected = self._connect()
+                self.limits = connected.limits
+                return connected
+            if idle.file == file:
+                return idle
+            idle.connection.close()
 
     @contextmanager
     def snapshot(self) -> Iterator[SqlSnapshot]:
         """The file as it is now; its writer goes on meanwhile. A connection is kept for the next one."""
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection, _ = self._connect()
+        connected = self._connected()
+        connection = connected.connection
         try:
             with translated(self._path):
                 connection.execute("BEGIN")
-            yield SqlSnapshot(connection, self._path, self.limits)
+            yield SqlSnapshot(connection, self._path, connected.limits)
             connection.execute("ROLLBACK")
         except BaseException:
             connection.close()
             raise
-        if self._closed:
+        if self._closed or len(self._idle) >= _MAX_IDLE:
             connection.close()
         else:
-            self._idle.append(connection)
+            self._idle.append(connected)
 
     def commits(self) -> DataVersion:
         """What waits for commits, with a connection of its own."""
-        connection, _ = self._connect()
-        return DataVersion(connection, self._path)
+        connected = self._connect()
+        return DataVersion(connected.connection, self._path, connected.file)
 
     def close(self) -> None:
         """Close what is idle; a snapshot that is still read closes on its own."""
         self._closed = True
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop().connection.close()

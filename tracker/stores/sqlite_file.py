@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
+from typing import TypeAlias
 
 from tracker.errors import NotFound, StoreError, StoreFull, StoreMismatch, StoreUnavailable
 from tracker.model.limits import Limits
@@ -23,6 +25,9 @@ CACHE_KIB = 65_536
 """Of the 400 MB that a worker may take; the operating system's cache does the rest."""
 WAL_PAGES = 4_000
 """64 MB of log between checkpoints: hot pages are copied into the file once, not once a batch."""
+
+FileId: TypeAlias = tuple[int, int]
+"""Device and inode."""
 
 
 @contextmanager
@@ -64,6 +69,15 @@ def _translate(error: sqlite3.Error, path: str) -> StoreError:
     if code == sqlite3.SQLITE_CORRUPT:
         return StoreError(f"{path} is damaged ({error}): restore a copy, or fold the log again into a new store")
     return StoreError(f"{path} can't be used: {error}")
+
+
+def file_id(path: str) -> FileId | None:
+    """Which file stands under the path; None if none does. The number of one that is open is given to no other."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - before every snapshot: a Path costs as much again
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def connect(path: str, *, limits: Limits | None, synchronous: str, create: bool) -> tuple[sqlite3.Connection, Limits]:
