@@ -175,6 +175,18 @@ async def test_another_grant(locked) -> None:
     assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_grant_type")
 
 
+@pytest.mark.parametrize("charset", ["undefined", "unicode_escape"])
+async def test_a_form_that_is_no_text(locked, charset) -> None:
+    """400: a multipart body names its charset, which may decode to nothing, or to half a character."""
+    parts = {"grant_type": "client_credentials", "client_id": "sync", "client_secret": "\\ud800"}
+    body = (
+        "".join(f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in parts.items()) + "--x--\r\n"
+    )
+    kind = {"Content-Type": f"multipart/form-data; boundary=x; charset={charset}"}
+    answer = await locked.post("/oauth/token", content=body, headers=kind)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

@@ -217,6 +217,18 @@ async def test_a_body_that_is_no_patch(road: Roads, body: str) -> None:
     assert (answer.status_code, answer.json()["detailCode"]) == (400, "400.1 Bad Request Content")
 
 
+@pytest.mark.parametrize(
+    "operation", ['{"op":"replace","path":%s}', '{"op":"replace","path":"/completed","value":%s}'], ids=["path", "value"]
+)
+async def test_a_deep_operation(road: Roads, operation: str) -> None:
+    """400 however deep it is nested: what can be read is not always what can be written."""
+    made = await road(*LAUNCHED)
+    body = "[" + operation % ("[" * 500 + "]" * 500) + "]"
+    answer = await made.client.patch("/task-status/v1/t", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+    assert "not an array" in answer.json()["messages"][0]["text"]
+
+
 async def test_a_log_that_the_store_does_not_read(served: Any, tmp_path: Path) -> None:
     """409 saying so, and nothing is written there."""
     other = tmp_path / "other.jsonl"

@@ -134,6 +134,8 @@ def _time(value: object, what: str) -> str:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, (list, dict)):  # orjson reads what is nested deeper than it writes
+        return "an array" if isinstance(value, list) else "an object"
     text = orjson.dumps(value).decode()
     return text if len(text) <= 80 else f"{text[:77]}..."
 

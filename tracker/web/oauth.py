@@ -52,8 +52,12 @@ async def get_token(request: Request, served: Served) -> Response:
     """A token for a client's id and secret: in a form, the query, a multipart body or by HTTP Basic."""
     given = {name: value for name, value in request.query_params.items() if name in _NAMES}
     given |= _basic(request.headers.get("authorization"))
-    async with request.form(max_files=0, max_fields=20) as form:
-        given |= {name: value for name, value in form.items() if name in _NAMES and isinstance(value, str)}
+    try:
+        async with request.form(max_files=0, max_fields=20) as form:
+            given |= {name: value for name, value in form.items() if name in _NAMES and isinstance(value, str)}
+        "".join(given.values()).encode()
+    except UnicodeError:  # a multipart body names its own charset, and some decode to what is no text, or not at all
+        return _answer(400, {"error": "invalid_request", "error_description": "expected a form in UTF-8"})
     if given.get("grant_type") != "client_credentials":
         return _answer(400, {"error": "unsupported_grant_type", "error_description": "expected grant_type=client_credentials"})
     try:
