@@ -296,6 +296,18 @@ async def test_a_tree_is_cut_where_it_is_too_great(opened):
         questions.tree("a", max_tasks=0)
 
 
+async def test_every_task_with_kin_left_out_is_marked(opened):
+    """Where several tasks of a level have children that are not shown, each says so, not the first of them alone."""
+    store, tasks = opened
+    commit(store, [event("r", "created"), *(event(id, "created", parentId="r") for id in "abc")])
+    commit(store, [event(f"{id}{number}", "created", parentId=id) for id in "ac" for number in range(5)])
+    cut = ("r", ("a cut",), ("b",), ("c cut",))
+    assert shape((await tasks.tree("r", max_depth=1)).root) == cut
+    assert shape((await tasks.tree("r", max_tasks=4)).root) == cut
+    whole = await tasks.tree("r", max_tasks=14)
+    assert not whole.cut
+
+
 async def test_freshness_is_the_place_in_the_logs(opened):
     """Positions, their vector and the lag: unknown where one partition's end is, in all and the greatest."""
     store, tasks = opened

@@ -147,6 +147,6 @@ def test_counts_of_a_stretch_of_time_look_at_no_task(plans, filters):
 
 def test_children_are_found_by_their_parent(plans):
     """A level of a tree is one look into the index of parents."""
-    (plan,) = plans(lambda snapshot: snapshot.children(["a", "b"], 10))
+    (plan,) = plans(lambda snapshot: list(snapshot.children(["a", "b"], 10)))
 
     assert "SEARCH task USING INDEX task_parent_id (parent_id=?)" in plan

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, nullcontext
 from datetime import UTC, datetime
 from itertools import islice
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from tracker.errors import UsageError
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from tracker.stores.memory import MemoryStore
 
 _CHUNK = 200
-"""Documents that a stream makes at once in its thread: some milliseconds of work."""
+"""Documents that a stream makes at once in its thread: some milliseconds of work,"""
+_CHUNK_S = 0.02
+"""and no more where they are great: 200 of 1 MB would be a second, and 400 MB of memory."""
 R = TypeVar("R")
 T = TypeVar("T")
 
@@ -98,7 +101,12 @@ class TaskQuery:
             rows = question(snapshot)
 
         def chunk() -> list[T]:
-            return [shown(snapshot, row) for row in islice(rows, _CHUNK)]
+            until, made = monotonic() + _CHUNK_S, list[T]()
+            for row in islice(rows, _CHUNK):
+                made.append(shown(snapshot, row))
+                if monotonic() > until:
+                    break
+            return made
 
         def end() -> None:
             getattr(rows, "close", lambda: None)()

@@ -72,6 +72,8 @@ class Scan(msgspec.Struct):
 
     limit: int | None = None
     """Rows that may be looked at; None: all."""
+    bytes_left: int = 100_000_000
+    """Of the states that may be looked at, where there is a limit: another bound of the same second of work, for great ones."""
     looked_at: int = 0
     """Rows decided one by one; 0 where the store found what matches by itself."""
     last: Key = ()
@@ -133,8 +135,12 @@ class Snapshot(Protocol):
         """How many matching tasks have each beginning of a time (its first ``length`` characters) and each value of ``by``."""
         ...
 
-    def children(self, ids: Sequence[str], limit: int) -> list[Row]:
-        """Tasks with one of these parents, by parent and id, at most ``limit``; each row's key is its parent's id."""
+    def children(self, ids: Sequence[str], limit: int) -> Iterator[Row]:
+        """Tasks with one of these parents, by parent and id, at most ``limit`` (1 or more); each row's key is its parent's id."""
+        ...
+
+    def parents_among(self, ids: Sequence[str]) -> set[str]:
+        """Those of them that are a task's parent."""
         ...
 
     def changed(self, revision: int, where: Node | None) -> Iterator[Row]:

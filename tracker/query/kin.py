@@ -109,6 +109,11 @@ def _descend(snapshot: Snapshot, task: TreeNode, known: dict[str, TreeNode], max
             else:
                 following[row.id] = known[row.id] = _node(row)
                 parent.children.append(following[row.id])
+        if depth == max_depth or len(known) == max_tasks:
+            # The rows may be those of the first parents alone.
+            for id in snapshot.parents_among(list(level)):
+                if not level[id].children:
+                    level[id].mark = "cut"
         if not following:
             return
         level = following

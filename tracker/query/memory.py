@@ -94,10 +94,13 @@ class MemorySnapshot:
         """How many matching tasks have each beginning of a time and each value."""
         return moments(self._living(where), field, length, by)
 
-    def children(self, ids: Sequence[str], limit: int) -> list[Row]:
+    def children(self, ids: Sequence[str], limit: int) -> Iterator[Row]:
         """Tasks with these parents, by parent and id; the key is the parent's id."""
-        found = [row for parent in sorted(ids) for row in self._by_parent.get(parent, ())]
-        return found[:limit]
+        return islice((row for parent in sorted(ids) for row in self._by_parent.get(parent, ())), limit)
+
+    def parents_among(self, ids: Sequence[str]) -> set[str]:
+        """Those of them that are a task's parent."""
+        return self._by_parent.keys() & set(ids)
 
     @cached_property
     def _by_parent(self) -> dict[str, list[Row]]:

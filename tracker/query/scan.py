@@ -22,10 +22,11 @@ def decided(rows: Iterable[Row], rest: Node, scan: Scan | None = None) -> Iterat
     matches = compile_predicate(rest)
     for row in rows:
         if scan is not None:
-            if scan.looked_at == scan.limit:
+            if scan.looked_at == scan.limit or (scan.limit is not None and scan.bytes_left <= 0):
                 scan.ended = True
                 return
             scan.looked_at += 1
+            scan.bytes_left -= len(row.registers)
             scan.last = row.key
         if matches(row):
             yield row

@@ -37,8 +37,6 @@ _ONE = "SELECT id, revision, registers FROM task WHERE id=?"
 """Said once: to build and compile it takes ten times as long as to run it."""
 _IDS = 500
 """Parents in one SELECT: within SQLite's oldest limit of 999 bound values."""
-_FETCH_ROWS = 200
-"""Rows asked of SQLite at once: a state is about 1 kB, the greatest well over 1 MB."""
 _MAX_IDLE = 8
 """Connections kept for later: each may hold 2 MB of pages and three files; a hundred streams at once would leave a hundred."""
 _DIALECT = sqlite.dialect(paramstyle="named")
@@ -73,10 +71,8 @@ class SqlSnapshot:
 
     def _rows(self, statement: Select[Any]) -> Iterator[Row]:
         with translated(self._path):
-            cursor = self._run(statement)
-            while rows := cursor.fetchmany(_FETCH_ROWS):
-                for id, revision, registers, *key in rows:
-                    yield Row(id, revision, registers, tuple(key))
+            for id, revision, registers, *key in self._run(statement):  # one by one: a state is about 1 kB, the greatest well over 1 MB
+                yield Row(id, revision, registers, tuple(key))
 
     @cached_property
     def store(self) -> str:
@@ -200,17 +196,26 @@ class SqlSnapshot:
                 if beginning is not None:
                     yield beginning, value[0] if value else None, number
 
-    def children(self, ids: Sequence[str], limit: int) -> list[Row]:
+    def children(self, ids: Sequence[str], limit: int) -> Iterator[Row]:
         """Tasks with these parents, by parent and id; the key is the parent's id."""
-        children: list[Row] = []
         ordered = sorted(ids)
         for start in range(0, len(ordered), _IDS):
             wanted = _TASK.parent_id.in_(ordered[start : start + _IDS])
             statement = select(_TASK.id, _TASK.revision, _TASK.registers, _TASK.parent_id).where(wanted)
-            children += self._rows(statement.order_by(_TASK.parent_id, _TASK.id).limit(limit - len(children)))
-            if len(children) == limit:
-                break
-        return children
+            for row in self._rows(statement.order_by(_TASK.parent_id, _TASK.id).limit(limit)):
+                yield row
+                limit -= 1
+            if not limit:
+                return
+
+    def parents_among(self, ids: Sequence[str]) -> set[str]:
+        """Those of them that are a task's parent: read off an index."""
+        parents: set[str] = set()
+        with translated(self._path):
+            for start in range(0, len(ids), _IDS):
+                wanted = _TASK.parent_id.in_(ids[start : start + _IDS])
+                parents.update(id for (id,) in self._run(select(_TASK.parent_id).where(wanted).distinct()))
+        return parents
 
     def changed(self, revision: int, where: Node | None) -> Iterator[Row]:
         """Tasks of later revisions, by revision and id."""

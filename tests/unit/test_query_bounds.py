@@ -1,0 +1,56 @@
+"""Great states: what is made of them at once, and looked at for one page, is bounded in bytes and time, not in rows alone."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.query_store import commit, event
+from tracker.query import api, open_query, questions
+from tracker.query.base import Scan
+from tracker.query.filters import parse
+from tracker.query.pages import BY_ID
+from tracker.query.sql import SqlReader
+from tracker.stores.sql import SqlStore
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A store of 20 tasks, each of them some 10 kB."""
+    path = tmp_path / "status.db"
+    with SqlStore(str(path)) as store:
+        commit(store, [event(f"t{number:02}", "created", description="x" * 10_000) for number in range(20)])
+    return path
+
+
+async def test_a_stream_makes_few_great_documents_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first document comes when the time for a chunk is over, whatever is still to be made of it."""
+    made, shown = [], questions.shown
+
+    def counted(*arguments: Any, **more: Any) -> dict[str, Any]:
+        made.append(1)
+        return shown(*arguments, **more)
+
+    monkeypatch.setattr(questions, "shown", counted)
+    monkeypatch.setattr(api, "_CHUNK_S", -1)
+    async with open_query(f"sqlite:///{path}") as tasks, aclosing(tasks.documents()) as documents:
+        assert (await anext(documents))["id"] == "t00"
+        assert len(made) == 1
+        assert [document["id"] async for document in documents][-1] == "t19"
+
+
+def test_a_scan_ends_after_so_many_bytes(path: Path) -> None:
+    """It looks at one row at least, so that whoever goes on comes to the end."""
+    reader, where = SqlReader(str(path)), parse("messages co x")
+    with reader.snapshot() as snapshot:
+        for bytes_left, looked_at in ((1, 1), (35_000, 4)):
+            scan = Scan(100, bytes_left=bytes_left)
+            assert list(snapshot.rows(where, BY_ID, scan=scan)) == []
+            assert (scan.ended, scan.looked_at, scan.last) == (True, looked_at, (f"t{looked_at - 1:02}",))
+        without = Scan(None, bytes_left=1)
+        assert list(snapshot.rows(where, BY_ID, scan=without)) == []
+        assert not without.ended
+    reader.close()
