@@ -19,6 +19,7 @@
     │   ├── StoreChanged              3: a change token belongs to another store, or to a copy that was put back
     │   ├── PositionConflict          (retriable) another worker moved a position: the batch is dropped
     │   └── StateConflict             (retriable) another writer changed a row: reload, merge, commit again
+    ├── TooLong                       1: a question took more time than it may
     ├── EmitError                     1: an event could not be written
     └── TooManyParked                 3: more records are refused than --max-parked-ratio allows
 
@@ -139,6 +140,10 @@ class StoreChanged(StoreError):
     """A change token means nothing in this store: whoever follows it must read everything again (``resync``)."""
 
     exit_code = 3
+
+
+class TooLong(TrackerError):
+    """A question took more time than it may. Nothing is wrong with the store."""
 
 
 class PositionConflict(StoreError):

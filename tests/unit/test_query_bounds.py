@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.unit.query_store import commit, event
+from tracker.errors import TooLong
 from tracker.query import api, open_query, questions
 from tracker.query.base import Scan
 from tracker.query.filters import parse
@@ -54,3 +57,41 @@ def test_a_scan_ends_after_so_many_bytes(path: Path) -> None:
         assert list(snapshot.rows(where, BY_ID, scan=without)) == []
         assert not without.ended
     reader.close()
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """A store of 3,000 tasks: enough instructions of SQLite's to look at the clock."""
+    path = tmp_path / "many.db"
+    with SqlStore(str(path)) as store:
+        commit(store, [event(f"t{number:04}", "created") for number in range(3_000)])
+    return path
+
+
+@pytest.mark.parametrize("where", ["attributes.a eq 1", 'description co "a"'])
+async def test_a_question_takes_no_longer_than_it_may(many: Path, where: str) -> None:
+    """Whether it is decided row by row or by SQL; the next question is answered."""
+    async with open_query(f"sqlite:///{many}") as tasks:
+        with pytest.raises(TooLong, match="more time than it may"):
+            await tasks.ask(questions.counts(where, "state"), timeout_s=-1)
+        found = await tasks.ask(questions.counts(where, "state"))
+        assert found.values == {}
+
+
+async def test_a_question_with_a_limit_ends_with_the_query(many: Path) -> None:
+    """Who closes the query need not wait for what is asked of it."""
+    begun, closed = threading.Event(), threading.Event()
+
+    def forever(snapshot: Any) -> None:
+        begun.set()
+        closed.wait(10)
+        while True:
+            snapshot.count(parse('description co "a"'))
+
+    async with open_query(f"sqlite:///{many}") as tasks:
+        asking = asyncio.create_task(tasks.ask(forever, timeout_s=60))
+        await asyncio.to_thread(begun.wait, 10)
+    closed.set()
+    async with asyncio.timeout(10):
+        with pytest.raises(TooLong):
+            await asking

@@ -39,6 +39,8 @@ _CHUNK = 200
 """Documents that a stream makes at once in its thread: some milliseconds of work,"""
 _CHUNK_S = 0.02
 """and no more where they are great: 200 of 1 MB would be a second, and 400 MB of memory."""
+READING_THREADS = 16
+"""Questions that are read at the same time; further ones wait."""
 R = TypeVar("R")
 T = TypeVar("T")
 
@@ -60,12 +62,15 @@ class TaskQuery:
 
     async def __aenter__(self) -> Self:
         self._reader = await asyncio.to_thread(self._opened)
+        # Its own: asyncio's has 6 threads on 2 processors, and the projector and the log are waited for in those.
+        self._threads = ThreadPoolExecutor(READING_THREADS, thread_name_prefix="tracker-query")
         self._commits = Commits(self._reader.commits)
         return self
 
     async def __aexit__(self, *error: object) -> None:
         if self._reader is not None:
             self._reader.close()
+            self._threads.shutdown(wait=False, cancel_futures=True)
             self._reader = None
 
     @property
@@ -74,16 +79,19 @@ class TaskQuery:
             raise _not_open()
         return self._reader
 
-    async def ask(self, question: Question[T], *, small: bool = False) -> T:
-        """What the newest snapshot answers; see `tracker.query.questions`. A ``small`` question reads a few rows by their keys."""
+    async def ask(self, question: Question[T], *, small: bool = False, timeout_s: float | None = None) -> T:
+        """What the newest snapshot answers; see `tracker.query.questions`. A ``small`` question reads a few rows by their keys.
+
+        Raises `TooLong` where it takes longer than ``timeout_s``, or the query is closed before (only where there is a limit).
+        """
         store = self._store
 
         def ask() -> T:
-            with store.snapshot() as snapshot:
+            with store.snapshot(timeout_s) as snapshot:
                 return question(snapshot)
 
         # To a thread and back takes 100 µs on an idle loop, and more on a busy one; a row of a warm SQLite file takes 20.
-        return ask() if small and store.quick else await asyncio.to_thread(ask)
+        return ask() if small and store.quick else await asyncio.get_running_loop().run_in_executor(self._threads, ask)
 
     async def _each(self, question: Question[Iterator[R]], shown: Callable[[Snapshot, R], T]) -> AsyncGenerator[T, None]:
         """The rows of one snapshot, shown in chunks. One thread does it all, the closing too, whatever the consumer does meanwhile."""

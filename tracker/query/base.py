@@ -177,7 +177,11 @@ class Reader(Protocol):
     quick: bool
     """Whether a snapshot and a row cost some microseconds, less than a hop to another thread does."""
 
-    def snapshot(self) -> AbstractContextManager[Snapshot]: ...
+    def snapshot(self, timeout_s: float | None = None) -> AbstractContextManager[Snapshot]:
+        """The store as it is now. With a time limit, reading it raises `TooLong` later than that, and once the reader is closed; a store in
+        memory, which is small, knows no limit.
+        """
+        ...
 
     def commits(self) -> CommitWait:
         """What waits for commits, for one thread. Raises `StoreError`."""

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple
 
 import msgspec
@@ -39,6 +40,8 @@ _IDS = 500
 """Parents in one SELECT: within SQLite's oldest limit of 999 bound values."""
 _MAX_IDLE = 8
 """Connections kept for later: each may hold 2 MB of pages and three files; a hundred streams at once would leave a hundred."""
+_LIMIT_STEPS = 10_000
+"""Instructions of SQLite's between two looks at the clock: half a millisecond of its own work, some 1,000 rows of a scan."""
 _DIALECT = sqlite.dialect(paramstyle="named")
 
 
@@ -328,15 +331,19 @@ class SqlReader:
             idle.connection.close()
 
     @contextmanager
-    def snapshot(self) -> Iterator[SqlSnapshot]:
+    def snapshot(self, timeout_s: float | None = None) -> Iterator[SqlSnapshot]:
         """The file as it is now; its writer goes on meanwhile. A connection is kept for the next one."""
         connected = self._connected()
         connection = connected.connection
         try:
+            if timeout_s is not None:
+                until = monotonic() + timeout_s
+                connection.set_progress_handler(lambda: self._closed or monotonic() > until, _LIMIT_STEPS)
             with translated(self._path):
                 connection.execute("BEGIN")
             yield SqlSnapshot(connection, self._path, connected.limits)
             connection.execute("ROLLBACK")
+            connection.set_progress_handler(None, 0)
         except BaseException:
             connection.close()
             raise

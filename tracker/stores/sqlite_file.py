@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TypeAlias
 
-from tracker.errors import NotFound, StoreError, StoreFull, StoreMismatch, StoreUnavailable
+from tracker.errors import NotFound, StoreError, StoreFull, StoreMismatch, StoreUnavailable, TooLong, TrackerError
 from tracker.model.limits import Limits
 from tracker.stores import schema
 
@@ -58,10 +58,12 @@ def _code(error: sqlite3.Error) -> int:
     return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
-def _translate(error: sqlite3.Error, path: str) -> StoreError:
+def _translate(error: sqlite3.Error, path: str) -> TrackerError:
     code = _code(error)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreUnavailable(f"{path} is locked by another writer")
+    if code == sqlite3.SQLITE_INTERRUPT:
+        return TooLong("the question took more time than it may: narrow it by a field that has an index, or ask for less at once")
     if code == sqlite3.SQLITE_FULL:
         return StoreFull(f"no space is left for {path}: nothing of this commit was written. Make room and start again")
     if code == sqlite3.SQLITE_NOTADB:
