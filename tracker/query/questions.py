@@ -101,12 +101,13 @@ def page(
     extension: bool = False,
     now: datetime | None = None,
     scan_limit: int | None = SCAN_LIMIT,
+    max_bytes: int | None = None,
 ) -> Question[Page[dict[str, Any]]]:
     """At most ``limit`` (0 to 10,000) matching documents, by ``created,id`` unless told, after the cursor of an earlier page.
 
     ``offset`` (0 to 1,000,000) instead of a cursor skips so many. Where the filter has to be decided row by row, a page looks at no more
     than ``scan_limit`` rows (None: any number) and then ends, maybe empty, with the cursor to look on from; not so with an offset, since
-    a cursor could not tell how much of that is left to be skipped.
+    a cursor could not tell how much of that is left to be skipped. A page ends early, too, after states of ``max_bytes`` in all.
     """
     if not 0 <= limit <= MAX_LIMIT:
         raise UsageError(f"a page has a limit of 0 to {MAX_LIMIT:,}, not {limit:,}; a stream has none")
@@ -124,11 +125,13 @@ def page(
         scan = Scan(None if offset else scan_limit)
         items: list[dict[str, Any]] = []
         last: Key = ()
+        size_bytes = 0
         # One more than is given tells whether there is a next page. Each row is shown as it is read, so that its state is gone before the
         # next one is made: 250 states at once wake the cyclic collector, whose full round takes 25 ms, in every tenth page.
         for row in snapshot.rows(where, order, after=key, offset=offset, limit=limit + 1, scan=scan):
-            if len(items) == limit:
+            if len(items) == limit or (max_bytes is not None and size_bytes >= max_bytes):
                 return Page(items, to_cursor(order, last))
+            size_bytes += len(row.registers)
             items.append(shown(snapshot, row, extension=extension))
             last = row.key
         return Page(items, to_cursor(order, scan.last), scan.looked_at) if scan.ended else Page(items, None)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSc
 from tracker.errors import UsageError
 from tracker.query.base import Question
 from tracker.query.fields import suggestion
+from tracker.query.filters import Node
 from tracker.query.freshness import freshness
 from tracker.query.questions import together
 from tracker.query.waiting import Impossible, TimedOut
@@ -88,10 +89,12 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
-async def read(served: Context, reading: Reading, question: Question[T], now: datetime, *, small: bool = False) -> tuple[T, dict[str, Any]]:
+async def read(
+    served: Context, reading: Reading, question: Question[T], now: datetime, *, where: Node | None = None, small: bool = False
+) -> tuple[T, dict[str, Any]]:
     """The question's answer and its place, of one snapshot, after waiting where that was asked for. Raises `Problem`.
 
-    ``small``: it reads a few rows by their keys; see `TaskQuery.ask`.
+    ``where``: the question's filter. ``small``: it reads a few rows by their keys, and need not wait for its turn.
     """
     if reading.wait_for is not None:
         ending = await served.tasks.wait_for(reading.wait_for, reading.wait_timeout)
@@ -99,7 +102,8 @@ async def read(served: Context, reading: Reading, question: Question[T], now: da
             raise Problem(504, ending.reason, at=ending.freshness.to_json())
         if isinstance(ending, Impossible):
             raise Problem(409, ending.reason)
-    found, at = await served.tasks.ask(together(question, freshness(now)), small=small)
+    whole = together(question, freshness(now))
+    found, at = await (served.tasks.ask(whole, small=True) if small else served.turns.ask(whole, where))
     return found, at.to_json()
 
 

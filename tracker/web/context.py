@@ -16,6 +16,7 @@ from tracker.stores.base import StatusStore
 from tracker.web.access import Access, Client
 from tracker.web.corrections import Corrections
 from tracker.web.meters import Meters
+from tracker.web.turns import Turns
 
 Writable: TypeAlias = Callable[[], AbstractContextManager[StatusStore]]
 """Opens the store to write to it, in the thread that will."""
@@ -36,6 +37,8 @@ class Context:
     ) -> None:
         self.tasks = tasks
         """Open while the app is."""
+        self.turns = Turns(tasks)
+        """For questions that look for tasks, or for many of them."""
         self.access = access
         self.corrections = corrections
         """None: there is no log that corrections could be written to."""

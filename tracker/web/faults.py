@@ -18,7 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from tracker.errors import NotFound, StoreUnavailable, TrackerError, UsageError
+from tracker.errors import NotFound, StoreUnavailable, TooLong, TrackerError, UsageError
 from tracker.telemetry import WEB_FAILED, say
 from tracker.web.methods import allowed
 from tracker.web.problems import RETRY_AFTER_S, Problem, of_error
@@ -124,6 +124,8 @@ def _fault_of(error: Exception) -> Fault | Problem:
             return Fault(400, str(error))
         case NotFound():
             return Fault(404, str(error))
+        case TooLong():
+            return Fault(503, str(error))
         case StoreUnavailable():
             return Fault(503, "the store is away for a moment: ask again", {"Retry-After": str(RETRY_AFTER_S)})
     fault = Fault(500, "An internal fault occurred: the log has it under the trackingId.")

@@ -260,9 +260,10 @@ async def _follow(hub: Hub, follower: Follower, *, resumed: bool) -> AsyncGenera
 
 
 def _matching(snapshot: Snapshot, view: View) -> set[str] | None:
-    """The ids of all that matches now; None where they are too many to keep."""
-    ids = {row.id for row in islice(snapshot.rows(view.where, BY_ID), MAX_SHOWN + 1)}
-    return ids if len(ids) <= MAX_SHOWN else None
+    """The ids of all that matches now; None where they are too many to keep, or too many tasks would have to be looked at to find them."""
+    scan = Scan(SCAN_LIMIT)
+    ids = {row.id for row in islice(snapshot.rows(view.where, BY_ID, scan=scan), MAX_SHOWN + 1)}
+    return None if scan.ended or len(ids) > MAX_SHOWN else ids
 
 
 async def _ticks(follower: Follower) -> AsyncGenerator[bytes, None]:

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from tracker.errors import NotFound
 from tracker.projector.retry import RetryTotals, retry_parked
+from tracker.query.base import Snapshot
 from tracker.stores.base import ParkedRecord, StatusStore
 from tracker.web import documents
 from tracker.web.answers import WAITING, WRITING, Reading, answer, answer_heads, clock, paged, problems, read
@@ -21,6 +22,8 @@ from tracker.web.problems import Problem
 
 T = TypeVar("T")
 PAGE = 1_000
+SOME = 20
+"""Records read at once: each comes with its bytes, up to 1 MiB."""
 MAX_NUMBER = 2**63 - 1
 ReasonName: TypeAlias = Literal["too-large", "not-json", "not-an-event", "invalid-data", "future-time"]
 Number: TypeAlias = Annotated[int, Path(ge=1, le=MAX_NUMBER, description="The store's own number of the record.")]
@@ -40,12 +43,18 @@ class Listing(Reading):
 @router.get("", operation_id="listParked", response_model=documents.ParkedPage, responses=problems(*WAITING))
 async def list_parked(request: Request, served: Served, wanted: Annotated[Listing, Query()]) -> Response:
     """List the refused records, by number."""
-    found, at = await read(
-        served, wanted, lambda snapshot: snapshot.parked(after=wanted.after, limit=wanted.limit + 1, reason=wanted.reason), clock()
-    )
-    shown = found[: wanted.limit]
-    cursor = shown[-1].number if len(found) > len(shown) else None
-    return paged(request, {"items": [_shown(each) for each in shown]}, cursor, at)
+
+    def question(snapshot: Snapshot) -> list[dict[str, Any]]:
+        found, after, missing = list[dict[str, Any]](), wanted.after, wanted.limit + 1
+        while some := snapshot.parked(after=after, limit=min(missing, SOME), reason=wanted.reason):
+            found += map(_shown, some)
+            after, missing = some[-1].number, missing - len(some)
+        return found
+
+    found, at = await read(served, wanted, question, clock())
+    items = found[: wanted.limit]
+    cursor = items[-1]["number"] if len(found) > len(items) else None
+    return paged(request, {"items": items}, cursor, at)
 
 
 @router.get("/{number:int}", operation_id="getParked", response_model=documents.ParkedWithBytes, responses=problems(404, *WAITING))

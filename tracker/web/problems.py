@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from tracker.errors import NotFound, StoreError, TrackerError, UsageError
+from tracker.errors import NotFound, StoreError, TooLong, TrackerError, UsageError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
@@ -37,6 +37,8 @@ def of_error(error: TrackerError) -> Problem:
         return Problem(400, detail, **{name: value for name, value in facts.items() if value is not None})
     if isinstance(error, NotFound):
         return Problem(404, detail)
+    if isinstance(error, TooLong):
+        return Problem(503, detail)
     if isinstance(error, StoreError):
         return Problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
     return Problem(500, detail)

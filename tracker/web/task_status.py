@@ -17,9 +17,9 @@ from tracker.errors import EmitError
 from tracker.model.records import Position
 from tracker.model.status import TaskStatus
 from tracker.query import Reached
-from tracker.query.base import Filters, Question
+from tracker.query.base import Question, Snapshot
 from tracker.query.fields import FIELDS
-from tracker.query.filters import IsNull, parse
+from tracker.query.filters import IsNull, Node, parse
 from tracker.query.pages import Page
 from tracker.query.questions import MAX_OFFSET, Count, count, page, together
 from tracker.web.context import Asking, Context, Served, TaskId
@@ -28,6 +28,8 @@ from tracker.web.faults import JSON, RESPONSES, Fault, spelled
 
 MAX_LIMIT = 250
 """Both the default and the most: the official Paginator takes a shorter page for the last one."""
+PAGE_BYTES = 32_000_000
+"""Of stored states, which are about as large as the answer."""
 LEGACY = ("/beta", "/v2024", "/v2025", "/v2026")
 PENDING = IsNull(FIELDS["completionStatus"])
 PATCH_TYPES = ("application/json-patch+json", "application/json")
@@ -64,8 +66,8 @@ class PatchOperation(BaseModel):
     value: str | None = Field(examples=["ERROR"], description="A completion status, or a time; null only to test for it.")
 
 
-def _json(document: object, headers: dict[str, str] | None = None, status: int = 200) -> Response:
-    return spelled(Response(orjson.dumps(document), status, media_type=JSON), headers or {})
+def _json(body: bytes, headers: dict[str, str] | None = None, status: int = 200) -> Response:
+    return spelled(Response(body, status, media_type=JSON), headers or {})
 
 
 async def list_tasks(
@@ -91,19 +93,27 @@ async def pending_tasks(
     return spelled(await _listed(served, PENDING, None, limit, offset, counted=counted), {"X-Deprecated": "true"})
 
 
-async def _listed(served: Context, where: Filters, sorters: str | None, limit: int, offset: int, *, counted: bool) -> Response:
-    # A page that ended early would read as the last one, so nothing limits how far it looks.
-    rows: Question[Page[Document]] = page(where, sorters or None, limit, offset=offset, scan_limit=None)
+async def _listed(served: Context, where: Node | None, sorters: str | None, limit: int, offset: int, *, counted: bool) -> Response:
+    # A page that ended early would read as the last one, so nothing but time limits how far it looks.
+    asked: Question[Page[Document]] = page(where, sorters or None, limit, offset=offset, scan_limit=None, max_bytes=PAGE_BYTES)
+
+    def rows(snapshot: Snapshot) -> bytes:
+        # Bytes are made in the reading thread: a page of large tasks is many MB.
+        page = asked(snapshot)
+        if page.next is not None and len(page.items) < limit:
+            raise Fault(400, f"{len(page.items)} tasks of this page are over {PAGE_BYTES:,} bytes already: ask for a limit of fewer")
+        return orjson.dumps(page.items)
+
     if not counted:
-        return _json((await served.tasks.ask(rows)).items)
+        return _json(await served.turns.ask(rows, where))
     total: Question[Count] = count(where)
-    found, number = await served.tasks.ask(together(rows, total))
-    return _json(found.items, {"X-Total-Count": str(number.number)})
+    found, number = await served.turns.ask(together(rows, total), where)
+    return _json(found, {"X-Total-Count": str(number.number)})
 
 
 async def get_task(served: Served, id: TaskId) -> Response:
     """One task."""
-    return _json(_there(await served.tasks.document(id), id))
+    return _json(orjson.dumps(_there(await served.tasks.document(id), id)))
 
 
 async def patch_task(request: Request, served: Served, asking: Asking, id: TaskId) -> Response:
@@ -119,7 +129,7 @@ async def patch_task(request: Request, served: Served, asking: Asking, id: TaskI
     document = _there(before.document, id)
     patch = applied(operations, document)
     if patch.is_empty:
-        return _json(document)
+        return _json(orjson.dumps(document))
     data = patch.data(document)
     try:
         async with asyncio.timeout(WRITE_S):
@@ -146,9 +156,9 @@ async def _folded(served: Context, id: str, position: Position) -> Response:
     ending = await served.tasks.wait_for(position, WAIT_S)
     document = _there(await served.tasks.document(id), id)
     if isinstance(ending, Reached):
-        return _json(document)
+        return _json(orjson.dumps(document))
     why = f"the correction is written but not folded yet: {ending.reason}"
-    return _json(document, {"X-Tracker-Pending": "".join(each if " " <= each <= "~" else "?" for each in why)}, 202)
+    return _json(orjson.dumps(document), {"X-Tracker-Pending": "".join(each if " " <= each <= "~" else "?" for each in why)}, 202)
 
 
 def _there(document: Document | None, id: str) -> Document:

@@ -13,7 +13,7 @@ from pydantic import Field, WithJsonSchema
 from tracker.fold.event import StampParts
 from tracker.fold.view import Reason
 from tracker.query import fields, questions
-from tracker.query.base import Snapshot
+from tracker.query.base import Snapshot, parsed
 from tracker.query.kin import MAX_DEPTH, MAX_TASKS
 from tracker.query.pages import Page
 from tracker.query.questions import SCAN_LIMIT
@@ -25,6 +25,8 @@ from tracker.web.problems import Problem
 from tracker.web.selection import parse_selection
 
 MAX_LIMIT = 1_000
+PAGE_BYTES = 32_000_000
+"""Of stored states: a page of greater tasks ends early. One task has up to 65 MB of messages."""
 FieldName: TypeAlias = Annotated[str, WithJsonSchema({"type": "string", "enum": list(fields.FIELDS)})]
 Tags: TypeAlias = Annotated[str | None, Header(description="The `ETag` of an earlier answer.")]
 T = TypeVar("T")
@@ -106,14 +108,15 @@ async def list_tasks(request: Request, served: Served, wanted: Annotated[Listing
     """
     now = clock()
     select = None if wanted.fields is None else parse_selection(wanted.fields)
-    asked = questions.page(wanted.filters, wanted.sorters, wanted.limit, wanted.after, extension=wanted.extension, now=now)
+    where = parsed(wanted.filters, now)
+    asked = questions.page(where, wanted.sorters, wanted.limit, wanted.after, extension=wanted.extension, max_bytes=PAGE_BYTES)
 
     def question(snapshot: Snapshot) -> tuple[Page[dict[str, Any]], orjson.Fragment]:
         # Bytes are made in the reading thread: a page of large tasks is many MB.
         page = asked(snapshot)
         return page, orjson.Fragment(orjson.dumps(page.items if select is None else [select(item) for item in page.items]))
 
-    (page, items), at = await read(served, wanted, question, now)
+    (page, items), at = await read(served, wanted, question, now, where=where)
     document: dict[str, Any] = {"items": items}
     if page.looked_at is not None:
         document["lookedAt"] = page.looked_at
@@ -162,13 +165,14 @@ async def get_task_tree(served: Served, id: TaskId, wanted: Annotated[Climbing, 
 async def count_tasks(served: Served, wanted: Annotated[Counting, Query()]) -> Response:
     """Count tasks: all that match, and by the values of a field."""
     now = clock()
+    where = parsed(wanted.filters, now)
     if wanted.by is None:
-        total, at = await read(served, wanted, questions.count(wanted.filters, cap=wanted.cap, now=now, scan_limit=SCAN_LIMIT), now)
+        total, at = await read(served, wanted, questions.count(where, cap=wanted.cap, scan_limit=SCAN_LIMIT), now, where=where)
         document: dict[str, Any] = {"total": total.number, "exact": total.exact}
         if total.looked_at is not None:
             document["lookedAt"] = total.looked_at
         return answer({**document, "by": None, "counts": None, "other": None, "at": at})
-    found, at = await read(served, wanted, questions.counts(wanted.filters, wanted.by, now=now), now)
+    found, at = await read(served, wanted, questions.counts(where, wanted.by), now, where=where)
     counts = [{"value": value, "count": count} for value, count in found.values.items()]
     sums = sum(found.values.values()) + found.other
     return answer({"total": sums, "exact": True, "by": wanted.by, "counts": counts, "other": found.other, "at": at})
@@ -178,10 +182,9 @@ async def count_tasks(served: Served, wanted: Annotated[Counting, Query()]) -> R
 async def get_histogram(served: Served, wanted: Annotated[Timing, Query()]) -> Response:
     """Count tasks by a time of theirs, in buckets of one width; tasks without that time are in none."""
     now = clock()
-    question = questions.histogram(
-        wanted.filters, wanted.field, bucket=wanted.bucket, since=wanted.since, until=wanted.until, by=wanted.by, now=now
-    )
-    found, at = await read(served, wanted, question, now)
+    where = parsed(wanted.filters, now)
+    question = questions.histogram(where, wanted.field, bucket=wanted.bucket, since=wanted.since, until=wanted.until, by=wanted.by, now=now)
+    found, at = await read(served, wanted, question, now, where=where)
     return answer({**found.to_json(), "at": at})
 
 
