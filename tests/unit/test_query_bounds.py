@@ -95,3 +95,26 @@ async def test_a_question_with_a_limit_ends_with_the_query(many: Path) -> None:
     async with asyncio.timeout(10):
         with pytest.raises(TooLong):
             await asking
+
+
+async def test_a_question_that_is_cancelled_stops(path: Path) -> None:
+    """Its thread is free soon, and its connection of use to the next one."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def endless(snapshot: Any) -> None:
+        begun.set()
+        try:
+            snapshot._connection.execute(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+            ).fetchone()
+        finally:
+            ended.set()
+
+    async with asyncio.timeout(20), open_query(f"sqlite:///{path}") as tasks:
+        asked = asyncio.create_task(tasks.ask(endless))
+        await asyncio.to_thread(begun.wait)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert await asyncio.to_thread(ended.wait, 10)
+        assert await tasks.count() == 20

@@ -6,6 +6,7 @@ Each call reads one snapshot of the store, in a thread, beside the writer. A str
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, nullcontext
@@ -82,28 +83,35 @@ class TaskQuery:
     async def ask(self, question: Question[T], *, small: bool = False, timeout_s: float | None = None) -> T:
         """What the newest snapshot answers; see `tracker.query.questions`. A ``small`` question reads a few rows by their keys.
 
-        Raises `TooLong` where it takes longer than ``timeout_s``, or the query is closed before (only where there is a limit).
+        Raises `TooLong` where it takes longer than ``timeout_s``, or the query is closed before. Where nobody waits any more, as
+        after ``asyncio.timeout``, the database stops too.
         """
         store = self._store
+        stop = None if small and store.quick else threading.Event()
 
         def ask() -> T:
-            with store.snapshot(timeout_s) as snapshot:
+            with store.snapshot(timeout_s, stop) as snapshot:
                 return question(snapshot)
 
         # To a thread and back takes 100 µs on an idle loop, and more on a busy one; a row of a warm SQLite file takes 20.
-        return ask() if small and store.quick else await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        if stop is None:
+            return ask()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        finally:
+            stop.set()
 
     async def _each(self, question: Question[Iterator[R]], shown: Callable[[Snapshot, R], T]) -> AsyncGenerator[T, None]:
         """The rows of one snapshot, shown in chunks. One thread does it all, the closing too, whatever the consumer does meanwhile."""
         store, loop = self._store, asyncio.get_running_loop()
         thread = ThreadPoolExecutor(1, thread_name_prefix="tracker-query")
-        opened: list[AbstractContextManager[Snapshot]] = []
+        stop, opened = threading.Event(), list[AbstractContextManager[Snapshot]]()
         snapshot: Snapshot
         rows: Iterator[R] = iter(())
 
         def begin() -> None:
             nonlocal rows, snapshot
-            context = store.snapshot()
+            context = store.snapshot(stop=stop)
             snapshot = context.__enter__()
             opened.append(context)
             rows = question(snapshot)
@@ -127,6 +135,7 @@ class TaskQuery:
                 for each in some:
                     yield each
         finally:
+            stop.set()
             thread.submit(end)
             thread.shutdown(wait=False)
 

@@ -177,9 +177,9 @@ class Reader(Protocol):
     quick: bool
     """Whether a snapshot and a row cost some microseconds, less than a hop to another thread does."""
 
-    def snapshot(self, timeout_s: float | None = None) -> AbstractContextManager[Snapshot]:
-        """The store as it is now. With a time limit, reading it raises `TooLong` later than that, and once the reader is closed; a store in
-        memory, which is small, knows no limit.
+    def snapshot(self, timeout_s: float | None = None, stop: threading.Event | None = None) -> AbstractContextManager[Snapshot]:
+        """The store as it is now. With a time limit, reading it raises `TooLong` later than that; with a ``stop``, once that is set; with
+        either, once the reader is closed. A store in memory, which is small, knows neither.
         """
         ...
 

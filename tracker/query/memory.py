@@ -172,7 +172,7 @@ class MemoryReader:
         self._store, self.limits = store, store.limits
 
     @contextmanager
-    def snapshot(self, timeout_s: float | None = None) -> Iterator[MemorySnapshot]:  # noqa: ARG002 - as readers have it
+    def snapshot(self, timeout_s: float | None = None, stop: threading.Event | None = None) -> Iterator[MemorySnapshot]:  # noqa: ARG002 - as readers have it
         """The tasks as they are now."""
         yield MemorySnapshot(self._store)
 

@@ -7,10 +7,12 @@ columns only find and sort rows. A deleted task's columns are all null, so ``sta
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
@@ -331,14 +333,15 @@ class SqlReader:
             idle.connection.close()
 
     @contextmanager
-    def snapshot(self, timeout_s: float | None = None) -> Iterator[SqlSnapshot]:
+    def snapshot(self, timeout_s: float | None = None, stop: threading.Event | None = None) -> Iterator[SqlSnapshot]:
         """The file as it is now; its writer goes on meanwhile. A connection is kept for the next one."""
         connected = self._connected()
         connection = connected.connection
         try:
-            if timeout_s is not None:
-                until = monotonic() + timeout_s
-                connection.set_progress_handler(lambda: self._closed or monotonic() > until, _LIMIT_STEPS)
+            if timeout_s is not None or stop is not None:
+                until = monotonic() + (inf if timeout_s is None else timeout_s)
+                end = stop or threading.Event()
+                connection.set_progress_handler(lambda: self._closed or end.is_set() or monotonic() > until, _LIMIT_STEPS)
             with translated(self._path):
                 connection.execute("BEGIN")
             yield SqlSnapshot(connection, self._path, connected.limits)
