@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from tracker.errors import TrackerError, UsageError
+from tracker.web.connections import Connection
 
 GRACE_S = 2.0
 """A stop waits so long for answers that are under way, of the 5 s that it has."""
@@ -83,7 +84,7 @@ async def serve(
     """
     config = uvicorn.Config(
         app,
-        http="h11",  # keeps the spelling of headers, which the official client needs
+        http=Connection,  # h11 keeps the spelling of headers, which the official client needs
         ws="none",
         lifespan="on",
         log_config=None,
