@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sqlite3
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from tests.unit.query_store import commit, event, ids
-from tracker.errors import NotFound, StoreChanged
+from tracker.errors import NotFound, StoreChanged, StoreError
 from tracker.query import TaskQuery, connect, open_query
 from tracker.query.sql import _MAX_IDLE, SqlReader
+from tracker.stores import schema
 from tracker.stores.sql import SqlStore
 
 
@@ -82,6 +85,39 @@ async def is_there(tasks: TaskQuery, id: str) -> bool:
         return await tasks.document(id) is not None
     except NotFound:
         return False
+
+
+def test_the_working_folder_may_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that was named from one folder is the same from another."""
+    made(tmp_path / "status.db", "a")
+    monkeypatch.chdir(tmp_path)
+    with connect("sqlite:///status.db") as tasks:
+        monkeypatch.chdir("/")
+        assert tasks.document("a") is not None
+        with tasks._store.snapshot() as one, tasks._store.snapshot() as other:
+            assert [snapshot.task("a") is not None for snapshot in (one, other)] == [True, True]
+
+
+@pytest.mark.parametrize("name", ["a" * 5_000, "a\0b"], ids=["too long", "null"])
+def test_names_that_no_file_has(name: str) -> None:
+    """What can't be looked for is said in a sentence."""
+    with pytest.raises(StoreError, match="can't be used"):
+        connect(f"sqlite:///{name}")
+
+
+def test_a_folder_that_is_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader alone has to make SQLite's -wal and -shm; where it may not, the error says what to do."""
+    path = made(tmp_path / "status.db", "a")
+
+    def refused(*_: object) -> None:
+        error = sqlite3.OperationalError("unable to open database file")
+        error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+        raise error
+
+    monkeypatch.setattr(schema, "stored_schema", refused)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(StoreError, match="can't be read in a folder where nothing may be written"):
+        connect(f"sqlite:///{path}")
 
 
 def test_few_connections_are_kept(tmp_path: Path) -> None:

@@ -310,6 +310,7 @@ class SqlReader:
         connected = self._connect()
         self.limits = connected.limits
         self._idle.append(connected)
+        self._path = str(Path(path).absolute())  # whoever changes the working folder still reads this one
 
     def _connect(self) -> _Connected:
         file = file_id(self._path)  # before it is opened: if it is replaced between, the next one who asks sees that

@@ -77,7 +77,7 @@ def file_id(path: str) -> FileId | None:
     """Which file stands under the path; None if none does. The number of one that is open is given to no other."""
     try:
         found = os.stat(path)  # noqa: PTH116 - before every snapshot: a Path costs as much again
-    except OSError:
+    except (OSError, ValueError):
         return None
     return found.st_dev, found.st_ino
 
@@ -113,8 +113,12 @@ def connect(path: str, *, limits: Limits | None, synchronous: str, create: bool)
 
 def connect_readonly(path: str) -> tuple[sqlite3.Connection, Limits]:
     """A connection that can't write, for readers beside the writer."""
-    if not Path(path).exists():
-        raise NotFound(f"there is no store {path}: tracker run or tracker replay makes one, or name another with --store")
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound(f"there is no store {path}: tracker run or tracker replay makes one, or name another with --store") from None
+    except (OSError, ValueError) as error:  # no right to look, a name too long or with a null in it
+        raise StoreError(f"{path[:200]!r} can't be used: {getattr(error, 'strerror', error)}; name another with --store") from error
     with translated(path):
         connection = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
         try:
@@ -122,6 +126,12 @@ def connect_readonly(path: str) -> tuple[sqlite3.Connection, Limits]:
             if schema.stored_schema(connection) is None:
                 raise StoreMismatch(f"{path} is an empty database: tracker run or tracker replay makes a store")
             return connection, schema.check(connection, None)
-        except BaseException:
+        except BaseException as error:
             connection.close()
+            if isinstance(error, sqlite3.Error) and _code(error) == sqlite3.SQLITE_CANTOPEN and not os.access(Path(path).parent, os.W_OK):
+                # SQLite's -wal and -shm are there while a worker has the store open; else a reader makes them.
+                raise StoreError(
+                    f"{path} can't be read in a folder where nothing may be written, while no worker has it open: "
+                    f"let {Path(path).absolute().parent} be writable, or read a copy"
+                ) from error
             raise
