@@ -17,6 +17,10 @@ from tracker.query.fields import KNOWN
 FILTERS = [
     ("st", ["state"]),
     ("attr", ["attributes."]),
+    ("taskDefinitionSummary.a", ["taskDefinitionSummary.arguments."]),
+    ("attributes.rows i", ["attributes.rows in", "attributes.rows isnull"]),
+    ("pr attributes.rows ", ["pr attributes.rows and", "pr attributes.rows or"]),
+    ("launcher eq attributes.x ", ["launcher eq attributes.x and", "launcher eq attributes.x or"]),
     ("state e", ["state eq"]),
     ("state i", ["state in", "state isnull"]),
     ("state eq ", ['state eq "PENDING"', 'state eq "RUNNING"', 'state eq "COMPLETED"']),
@@ -30,7 +34,7 @@ FILTERS = [
     ("pr modif", ["pr modified"]),
     ("not (stat", ["not (state"]),
     ("launcher eq ", []),
-    ("in (", [f"in ({name}" for name in (*KNOWN, "attributes.", "not", "pr")]),
+    ("in (", [f"in ({name}" for name in (*KNOWN, "attributes.", "taskDefinitionSummary.arguments.", "not", "pr")]),
     ("messages.type ca (", ['messages.type ca ("INFO"', 'messages.type ca ("WARN"', 'messages.type ca ("ERROR"']),
 ]
 

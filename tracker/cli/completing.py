@@ -54,8 +54,9 @@ def times(incomplete: str) -> list[str]:
 
 def filters(incomplete: str) -> list[str]:
     """What can stand next in a filter: a field, then its operators, then its words if it has such, then ``and`` or ``or``."""
-    from tracker.query.fields import KNOWN
+    from tracker.query.fields import DOCUMENTS, KNOWN, Kind
 
+    documents = [document + "." for document in DOCUMENTS]
     found = list(_TOKEN.finditer(incomplete))
     is_begun = bool(found) and found[-1].end() == len(incomplete) and found[-1][0] not in {"(", ")", ","}
     start = found[-1].start() if is_begun else len(incomplete)
@@ -66,11 +67,13 @@ def filters(incomplete: str) -> list[str]:
     if listed is not None:
         return _whole(before, last, _quoted(KNOWN.get(listed)) if latest in {"(", ","} else [])
     if latest in {"(", "and", "or", "not"}:
-        return _whole(before, last, (*KNOWN, "attributes.", "not", "pr"))
+        return _whole(before, last, (*KNOWN, *documents, "not", "pr"))
     if latest == "pr":
-        return _whole(before, last, (*KNOWN, "attributes."))
+        return _whole(before, last, (*KNOWN, *documents))
     if latest in KNOWN and tokens[-2:-1] != ["pr"]:
         return _whole(before, last, (*KNOWN[latest].operators, "isnull"))
+    if latest.startswith(tuple(documents)) and tokens[-2:-1] in ([], ["("], ["and"], ["or"], ["not"]):
+        return _whole(before, last, (*Kind.JSON.operators, "ca", "isnull"))
     if latest in {"eq", "ne", "in", "ca"} and len(tokens) > 1:
         return _whole(before + ("(" if latest in {"in", "ca"} else ""), last, _quoted(KNOWN.get(tokens[-2])))
     return _whole(before, last, ("and", "or"))
