@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -18,6 +20,7 @@ from tests.unit.query_store import event
 from tests.web.streams import Mirror, Served, served
 from tracker.query.tokens import to_token
 from tracker.web import hub, live, ticks
+from tracker.web.access import read_access
 
 RUNNING = "state eq RUNNING"
 
@@ -135,6 +138,16 @@ async def test_another_stores_token_gives_a_new_snapshot(server, token):
     async with server.stream(RUNNING, token) as stream:
         names = [event.name for event in await stream.until("ready")]
     assert names == ["resync", "reset", "snapshot", "ready"]
+
+
+async def test_a_reset_takes_the_token_back(server):
+    """Who is cut off in the middle of a new snapshot begins anew, whatever was held before: of the old token it has nothing any more."""
+    async with server.stream(token=to_token("another", 1)) as stream:
+        reset, *_, ready = (await stream.until("ready"))[1:]
+    assert (reset.name, reset.token) == ("reset", "")
+    assert ready.token == await server.tasks.token()
+    async with server.stream(token="") as stream:
+        assert (await stream.next()).name == "reset"
 
 
 async def test_who_is_too_far_behind_gets_a_new_snapshot(server, monkeypatch):
@@ -266,6 +279,27 @@ async def test_everything_ends_with_the_server(server):
             pass
         assert monotonic() - began < 2
     await until(lambda: not any(thread.name == "tracker-commits" for thread in threading.enumerate()), "the thread to end")
+
+
+async def test_one_client_takes_half_of_the_places(tmp_path):
+    """Where there is a login, so that the others find some; 503 says so."""
+    one, other = "a-token-of-one-client", "a-token-of-the-other"
+    file = tmp_path / "access.toml"
+    file.write_text("".join(f'[[token]]\nname = "{name}"\ntoken = "{name}"\nscopes = ["read"]\n' for name in (one, other)))
+    async with served(str(tmp_path / "locked.db"), access=read_access(str(file))) as server, AsyncExitStack() as stack:
+        server.hub.max_streams = 4
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=server.url, trust_env=False))
+
+        async def follow(token: str) -> httpx.Response:
+            return await stack.enter_async_context(client.stream("GET", "/api/changes", headers={"Authorization": f"Bearer {token}"}))
+
+        assert [(await follow(one)).status_code for _ in range(2)] == [200, 200]
+        refused = await follow(one)
+        assert (refused.status_code, json.loads(await refused.aread())["detail"]) == (
+            503,
+            f"there are 2 live streams of {one}, the most that there may be: close one, or come back later",
+        )
+        assert [(await follow(other)).status_code for _ in range(3)] == [200, 200, 503]
 
 
 async def test_all_clients_end_with_what_the_store_has(server):

@@ -7,7 +7,7 @@ then. While some are held back, the token that clients are given lies before the
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
@@ -151,6 +151,8 @@ class Hub:
         self.max_streams = max_streams
         self.streams = 0
         """Open now."""
+        self._held = Counter[str | None]()
+        """By whom."""
         self.turns = asyncio.Semaphore(MAX_READERS)
         """Held by a client while the store is read for it alone."""
         self._lock = asyncio.Lock()
@@ -166,19 +168,25 @@ class Hub:
             return await self.tasks.ask(question)
 
     @contextmanager
-    def stream(self) -> Iterator[None]:
-        """A place for one stream. Raises `Problem` if there is none."""
-        if self.streams >= self.max_streams:
+    def stream(self, client: str | None = None) -> Iterator[None]:
+        """A place for one stream. Raises `Problem` if there is none, or the client (None: whoever) has half of all."""
+        held, most = self.streams, self.max_streams
+        if held < most and client is not None:  # nobody takes all of them from the others
+            held, most = self._held[client], (most + 1) // 2
+        if held >= most:
             raise Problem(
                 503,
-                f"there are {self.max_streams} live streams, as many as this server has: close one, or come back later",
+                f"there are {most} live streams{'' if most == self.max_streams else f' of {client}'}, the most that there may be: "
+                "close one, or come back later",
                 headers={"Retry-After": str(RETRY_AFTER_S)},
             )
         self.streams += 1
+        self._held[client] += 1
         try:
             yield
         finally:
             self.streams -= 1
+            self._held[client] -= 1
 
     @asynccontextmanager
     async def following(self, follower: Follower) -> AsyncIterator[int]:

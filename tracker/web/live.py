@@ -27,7 +27,7 @@ from tracker.query.pages import BY_ID, Key
 from tracker.query.questions import SCAN_LIMIT
 from tracker.query.tokens import from_token, to_token
 from tracker.web.answers import Parameters, Token, clock, problems
-from tracker.web.context import Served
+from tracker.web.context import Asking, Served
 from tracker.web.hub import MAX_SHOWN, MAX_STREAMS, Follower, Hub
 from tracker.web.selection import parse_selection
 from tracker.web.tasks import EXTENSION, FIELDS, FILTERS
@@ -77,7 +77,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     responses={200: {"description": "Events without an end", "content": {"text/event-stream": {"schema": {"description": "An event"}}}}},
 )
 async def follow_tasks(
-    request: Request, served: Served, wanted: Annotated[Following, Query()], last_event_id: Annotated[Token | None, Header()] = None
+    request: Request,
+    served: Served,
+    asking: Asking,
+    wanted: Annotated[Following, Query()],
+    last_event_id: Annotated[Token | None, Header()] = None,
 ) -> Response:
     """Follow tasks as they change, as server-sent events: first those that match now, then each change.
 
@@ -95,7 +99,8 @@ async def follow_tasks(
     view = View(parsed(wanted.filters, clock()), fields, wanted.extension)
     if last_event_id is None and wanted.since is not None:
         from_token(wanted.since)
-    return EventStream(request.app.state.hub, view, last_event_id or wanted.since, served.stopping, served.meters.streams_dropped)
+    client = None if served.access.is_open else asking.name
+    return EventStream(request.app.state.hub, view, last_event_id or wanted.since, client, served.stopping, served.meters.streams_dropped)
 
 
 class EventStream(Response):
@@ -103,15 +108,15 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, hub: Hub, view: View, since: str | None, stopping: asyncio.Event, dropped: Counter) -> None:
+    def __init__(self, hub: Hub, view: View, since: str | None, client: str | None, stopping: asyncio.Event, dropped: Counter) -> None:
         super().__init__(headers={"X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._hub, self._view, self._since, self._stopping, self._dropped = hub, view, since, stopping, dropped
+        self._hub, self._view, self._since, self._client, self._stopping, self._dropped = hub, view, since, client, stopping, dropped
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI has it
         """Serve it."""
         slow = asyncio.Event()
-        with self._hub.stream():
+        with self._hub.stream(self._client):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             sending = asyncio.create_task(_send(events(self._hub, self._view, self._since, slow), send))
             going = asyncio.create_task(_gone(receive))
@@ -195,7 +200,7 @@ async def _snapshot(hub: Hub, follower: Follower) -> AsyncGenerator[bytes, None]
     follower.base, follower.token, at = await hub.read(begin)
     if where is not None:
         follower.shown = set()
-    yield event("reset", at)
+    yield event("reset", at, "")  # who is cut off before it has all must not go on from a token of before
     after: Key | None = None
     while True:
         ids, tasks, after = await hub.read(lambda snapshot, after=after: page(snapshot, after))  # type: ignore[misc]
