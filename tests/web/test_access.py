@@ -339,6 +339,17 @@ async def test_a_body_that_does_not_come(served, monkeypatch) -> None:
     writer.close()
 
 
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [("/task-status/v1/t", "GET, PATCH"), ("/oauth/token", "POST"), ("/api/tasks", "GET"), ("/api/parked/1", "GET, DELETE")],
+)
+async def test_another_method(served, path, methods) -> None:
+    """405 with one Allow, of all that the path answers."""
+    client = await served(event("t", "created"))
+    answer = await client.put(path)
+    assert (answer.status_code, answer.headers.get_list("Allow")) == (405, [methods])
+
+
 async def test_what_every_answer_carries(locked) -> None:
     """Errors included; nothing for pages of other origins."""
     for answer in (await locked.get(LIST), await locked.get(LIST, headers={**bearer(TOKEN), "Origin": "http://x.example"})):

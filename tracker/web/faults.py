@@ -119,7 +119,10 @@ def _fault_of(error: Exception) -> Fault | Problem:
         case RequestValidationError():
             return Fault(400, _first(error))
         case HTTPException():
-            return Fault(error.status_code, str(error.detail), error.headers)
+            # A route's own Allow has its own methods only: `install` tells those of the path.
+            return Fault(
+                error.status_code, str(error.detail), None if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
+            )
         case UsageError():
             return Fault(400, str(error))
         case NotFound():
@@ -149,7 +152,7 @@ def install(app: FastAPI) -> None:
     async def answer(request: Request, error: Exception) -> Response:
         path = str(request.scope["path"]).removeprefix(request.scope["root_path"])  # as the gate put them there
         response = answer_of(path, error)
-        if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # a route knows its own methods only, not those of others on its path
+        if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             response.headers["Allow"] = allowed(request.app, path)
         return response
 
