@@ -12,6 +12,7 @@ import pytest
 
 from tests.unit.query_store import event
 from tests.web.streams import Served, served
+from tracker.stores.sql import SqlStore
 from tracker.web import task_status, tasks, turns
 
 SCANS = ("/api/tasks", "/api/counts", "/api/counts?by=state", "/api/histogram", "/task-status/v1", "/task-status/v1?count=true")
@@ -81,3 +82,17 @@ async def test_a_compatible_page_of_great_tasks(client: httpx.AsyncClient, monke
     answer = await client.get("/task-status/v1?sorters=id&limit=3")
     assert (answer.status_code, sentence(answer)) == (400, "2 tasks of this page are over 8,000 bytes already: ask for a limit of fewer")
     assert len((await client.get("/task-status/v1?sorters=id&limit=2")).json()) == 2
+
+
+async def test_parked_records_are_written_one_request_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each waits in a thread for the store's lock, and the source needs such threads: 503 for who comes meanwhile."""
+    monkeypatch.setattr(turns, "TURN_S", 0.05)
+    path = str(tmp_path / "status.db")
+    async with (
+        served(path, writable=lambda: SqlStore(path)) as server,
+        httpx.AsyncClient(base_url=server.url, timeout=20, trust_env=False) as client,
+    ):
+        async with server.app.state.context.turns._writes:
+            answer = await client.post("/api/parked/retry")
+            assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "2")
+        assert (await client.post("/api/parked/retry")).status_code == 200

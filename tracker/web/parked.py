@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -112,7 +111,7 @@ async def _writing(served: Context, work: Callable[[StatusStore], T]) -> T:
         with opened() as store:
             return work(store)
 
-    return await asyncio.to_thread(do)
+    return await served.turns.write(do)
 
 
 def _retry_one(number: int, store: StatusStore) -> RetryTotals:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from tracker.query.api import TaskQuery
@@ -30,21 +32,35 @@ class Turns:
         self._tasks = tasks
         self._searches = asyncio.Semaphore(MAX_SEARCHES)
         self._scans = asyncio.Semaphore(MAX_SCANS)
+        self._writes = asyncio.Semaphore(1)
 
     async def ask(self, question: Question[T], where: Node | None = None) -> T:
         """What the newest snapshot answers, when it is the question's turn; ``where`` is its filter.
 
         Raises `Problem` where the turn does not come, `TooLong` where it takes too long.
         """
-        turns = self._scans if where is not None and split(where)[1] is not None else self._searches
-        try:
-            async with asyncio.timeout(TURN_S):
-                await turns.acquire()
-        except TimeoutError:
-            raise Problem(
-                503, "as many searches as this server does at once are under way: ask again", headers={"Retry-After": str(RETRY_AFTER_S)}
-            ) from None
-        try:
+        async with _turn(self._scans if where is not None and split(where)[1] is not None else self._searches, "searches"):
             return await self._tasks.ask(question, timeout_s=ANSWER_S)
-        finally:
-            turns.release()
+
+    async def write(self, work: Callable[[], T]) -> T:
+        """What the work gives, done in a thread, one at a time: each waits for the store's one lock, in a thread that the source needs too.
+
+        Raises `Problem` where the turn does not come.
+        """
+        async with _turn(self._writes, "writes"):
+            return await asyncio.to_thread(work)
+
+
+@asynccontextmanager
+async def _turn(turns: asyncio.Semaphore, what: str) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(TURN_S):
+            await turns.acquire()
+    except TimeoutError:
+        raise Problem(
+            503, f"as many {what} as this server does at once are under way: ask again", headers={"Retry-After": str(RETRY_AFTER_S)}
+        ) from None
+    try:
+        yield
+    finally:
+        turns.release()
