@@ -137,5 +137,7 @@ def test_a_store_of_the_first_schema_is_read_as_it_is_and_migrated_by_a_writer(t
     reader.close()
     with opened(path) as store:
         assert store.task_count() == 1
-        assert not list(store._connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'sqlite_stat%'"))
+    with sqlite3.connect(path) as connection:
+        assert not list(connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'sqlite_stat%'"))
+    connection.close()
     assert_schema_is_ours(path)
