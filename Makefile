@@ -6,8 +6,8 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python3.13 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 READY := .venv/ready
-QUICK := not services and not crash and not fuzz
-SLOW := (services or crash) and not fuzz
+QUICK := not services and not crash and not slow and not fuzz
+SLOW := (services or crash or slow) and not fuzz
 
 .PHONY: help run test test-quick test-slow check format schema bench fuzz clean
 .DEFAULT_GOAL := help
@@ -23,7 +23,7 @@ test: test-quick test-slow ## all tests but the fuzzing; those that need docker 
 test-quick: $(READY) ## the tests that need nothing but Python
 	$(BIN)/python -m pytest -m "$(QUICK)" -n auto --dist worksteal
 
-test-slow: $(READY) ## the tests on real services and the ones that kill
+test-slow: $(READY) ## the tests on real services, the ones that kill, and those that take their time
 	$(BIN)/python -m pytest -m "$(SLOW)" --timeout=900
 
 check: $(READY) ## lint, format, types, architecture

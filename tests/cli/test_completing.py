@@ -83,16 +83,19 @@ def complete(folder: Path):
     return ask
 
 
+@pytest.mark.slow
 def test_bash_completes_commands(complete) -> None:
     """`tracker hist` and Tab."""
     assert complete("tracker", "hist") == ["histogram"]
 
 
+@pytest.mark.slow
 def test_bash_completes_a_filter_in_quotes(complete) -> None:
     """An open quote, as it stands on the line."""
     assert complete("tracker", "list", "--filter", "'state eq \"RU") == ['state eq "RUNNING"']
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("filled")
 def test_bash_completes_task_ids(complete) -> None:
     """The ids of the store at hand, or of the one that is named."""
@@ -100,6 +103,7 @@ def test_bash_completes_task_ids(complete) -> None:
     assert complete("tracker", "why", "--store", "sqlite:///status.db", "t") == ["t1", "t2"]
 
 
+@pytest.mark.slow
 def test_bash_completes_nothing_without_a_store(complete) -> None:
     """No error where there is nothing to offer."""
     assert complete("tracker", "tree", "--store", "sqlite:///none.db", "t") == []

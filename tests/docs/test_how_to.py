@@ -22,6 +22,7 @@ from .snippets import ROOT, Block, blocks, command, environment, run
 PAGES = ROOT / "docs" / "how-to"
 DEADLINE_S = 50
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(not PAGES.exists(), reason="the pages are part of the source tree"),
     pytest.mark.skipif(not shutil.which("curl") or not shutil.which("bash"), reason="the snippets need bash and curl"),
     pytest.mark.timeout(180),

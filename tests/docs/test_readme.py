@@ -45,6 +45,7 @@ def test_the_two_commands_come_first() -> None:
     assert re.search("^test:", makefile, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_the_shell_snippets_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every command of the tour, in order, ends with exit code 0; a run folds after each block, as the first terminal would."""
     commands = 0
@@ -62,6 +63,7 @@ def test_the_shell_snippets_run(folder: Path, capsys: pytest.CaptureFixture[str]
     assert (folder / "statuses.jsonl").read_text(encoding="utf-8").count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_python_snippets_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The library snippet works on a store as it is left by the tour."""
     assert main(["emit", "created", "t1", "--launcher", "sweep"]) == 0
@@ -73,6 +75,7 @@ def test_the_python_snippets_run(folder: Path, capsys: pytest.CaptureFixture[str
         assert done.stdout.split() == ["t1", "None", "0"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("curl") or not shutil.which("bash"), reason="the snippets need bash and curl")
 def test_the_http_snippets_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The four requests are answered by a server over a store as it is left by the tour."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from time import perf_counter
 
+import pytest
+
 from tests.suites.busy_store import Walks, written
 from tracker.query import open_query
 
@@ -11,6 +13,7 @@ EVENTS_PER_S = 5_000
 SECONDS = 4.0
 
 
+@pytest.mark.slow
 async def test_a_walk_gives_each_task_once_while_a_projector_writes(tmp_path):
     """Page by page in several orders, and streamed: no task that existed throughout is missing, none comes twice."""
     path = tmp_path / "status.db"

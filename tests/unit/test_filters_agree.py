@@ -196,6 +196,7 @@ def readers(tmp_path):
     sql.close()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(log=logs, texts=st.lists(filters, min_size=20, max_size=40))
@@ -226,6 +227,7 @@ def test_compatible_types_agree(tmp_path_factory, log):
     sql.close()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     log=logs,
@@ -250,6 +252,7 @@ def test_pages_put_together_are_the_listing(tmp_path_factory, log, names, signs,
     sql.close()
 
 
+@pytest.mark.slow
 def test_the_longest_or_and_in_are_answered(readers):
     """The widest filters that the limits allow stay within SQLite's limits on depth and values."""
     wide = " or ".join(["id eq a"] * 360)

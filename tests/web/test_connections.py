@@ -73,7 +73,7 @@ async def test_a_head_that_comes_slowly(server: Served, monkeypatch: pytest.Monk
 
 async def test_an_answer_that_nobody_takes(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection is cut; one that takes its answer slowly has it whole."""
-    monkeypatch.setattr(connections, "STUCK_S", 0.3)
+    monkeypatch.setattr(connections, "STUCK_S", 2.0)
     request = b"GET /task-status/v1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     (stuck, ours), (slow, theirs) = await connected(server), await connected(server)
     for writer in (ours, theirs):

@@ -302,6 +302,7 @@ async def test_one_client_takes_half_of_the_places(tmp_path):
         assert [(await follow(other)).status_code for _ in range(3)] == [200, 200, 503]
 
 
+@pytest.mark.slow
 async def test_all_clients_end_with_what_the_store_has(server):
     """Whatever is written meanwhile and however often clients come and go, each ends with what its filter gives."""
     random = Random(5)

@@ -95,6 +95,7 @@ class Run:
                         self.failures.append(f"{event.recorder.label}: {info.failure.title}: {info.failure.message}\n{info.code_sample}")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_the_api_is_as_documented(tmp_path: Path) -> None:
     """Some hundred requests to all operations (those without an end apart): all checks hold, no fault of ours."""

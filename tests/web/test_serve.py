@@ -20,6 +20,7 @@ from tests.unit.query_store import commit, event, ids
 from tracker.cli import main
 from tracker.stores.open import open_store
 
+pytestmark = pytest.mark.slow
 DEADLINE_S = 30.0
 STOP_S = 5.0
 TOKEN = "a-token-of-16-and-more"
