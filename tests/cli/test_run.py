@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 TRACKER = [sys.executable, "-m", "tracker"]
 DEADLINE_S = 30.0
 

@@ -15,6 +15,7 @@ from tests.web.streams import Served, served
 from tracker.stores.sql import SqlStore
 from tracker.web import task_status, tasks, turns
 
+pytestmark = pytest.mark.slow
 SCANS = ("/api/tasks", "/api/counts", "/api/counts?by=state", "/api/histogram", "/task-status/v1", "/task-status/v1?count=true")
 SCANNED = {"filters": "attributes.a eq 1"}
 
