@@ -8,6 +8,10 @@ BIN := .venv/bin
 READY := .venv/ready
 QUICK := not services and not crash and not slow and not fuzz
 SLOW := (services or crash or slow) and not fuzz
+# Half of a quick test is waiting, for a server to start or to stop.
+WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+# The tests start hundreds of processes: each would compile the sources anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run test test-quick test-slow check format schema bench fuzz clean
 .DEFAULT_GOAL := help
@@ -21,7 +25,7 @@ run: $(READY) ## the live tracker: SOURCE (default events.jsonl, simulated if mi
 test: test-quick test-slow ## all tests but the fuzzing; those that need docker or a package index are skipped without them
 
 test-quick: $(READY) ## the tests that need nothing but Python
-	$(BIN)/python -m pytest -m "$(QUICK)" -n auto --dist worksteal
+	$(BIN)/python -m pytest -m "$(QUICK)" -n $(WORKERS) --dist worksteal
 
 test-slow: $(READY) ## the tests on real services, the ones that kill, and those that take their time
 	$(BIN)/python -m pytest -m "$(SLOW)" --timeout=900
