@@ -100,7 +100,6 @@ def test_a_late_event_never_opens_a_purged_task(records: list[Record], rng: Rand
     state = folded(events, DEFAULT_LIMITS)
     number = state.attempt
     assume(set_purged(state, AT))
-    assert state.deleted
     assert columns("t", state) is None
     before = to_bytes(state)
     for event in events:
@@ -108,7 +107,6 @@ def test_a_late_event_never_opens_a_purged_task(records: list[Record], rng: Rand
     assert to_bytes(state) == before
     if events:
         apply(state, retried(rng.choice(events), number + 1))
-        assert not state.deleted
         assert view("t", state)["id"] == "t"
 
 

@@ -73,8 +73,9 @@ def _print(report: StatusReport, url: str, now: datetime) -> None:
 
     console = output.console()
     sums = report.counters
-    size = "" if report.store_bytes is None else f", {report.store_bytes / 1e6:,.1f} MB"
-    console.print(Text(f"{url}: {report.tasks:,} tasks, revision {report.revision}{size}"))
+    size = "" if report.size is None else f", {report.size.bytes / 1e6:,.1f} MB ({report.size.free_bytes / 1e6:,.1f} MB free)"
+    purged = f", {report.purged:,} purged" if report.purged else ""
+    console.print(Text(f"{url}: {report.tasks:,} tasks{purged}, revision {report.revision}{size}"))
     console.print(
         Text(
             f"{sums.read:,} read = {sums.applied:,} applied + {sums.unchanged:,} unchanged + {sums.ignored:,} ignored + {sums.parked:,} parked"

@@ -102,6 +102,21 @@ MaxFuture = Annotated[
         show_default=False,
     ),
 ]
+KeepCompleted = Annotated[
+    str | None,
+    typer.Option(
+        "--keep-completed",
+        metavar="AGE",
+        help="How long tasks that have ended are kept, as in 90d; then they are purged. [default: for ever]",
+        show_default=False,
+    ),
+]
+KeepCompletedType = Annotated[
+    str | None,
+    typer.Option(
+        "--keep-completed-type", metavar="TYPE=AGE", help="Likewise of single types, as in QUARTZ=30d,QPOC=7d.", show_default=False
+    ),
+]
 LogLevel = Annotated[str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.", show_default=False)]
 LogFormat = Annotated[str | None, typer.Option("--log-format", metavar="FORMAT", help="text or json.", show_default=False)]
 Access = Annotated[

@@ -258,7 +258,8 @@ class SqlSnapshot:
             jumps=self._store.jumps(),
             parked_by_reason=parked_by_reason,
             tasks=self.count(None),
-            store_bytes=sum(file.stat().st_size for file in (Path(self._path), Path(self._path + "-wal")) if file.exists()),
+            size=self._store.size(),
+            purged=self._store.purged_count(),
             revision=self.revision(),
         )
 

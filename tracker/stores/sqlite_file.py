@@ -98,6 +98,7 @@ def connect(path: str, *, limits: Limits | None, synchronous: str, create: bool)
             if not outdated:
                 limits = schema.check(connection, limits)  # nothing was touched yet: it may be no store of ours
             connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file; another one is changed by a VACUUM alone
             execute_in_turn(connection, "PRAGMA journal_mode=WAL", threading.Event())
             connection.execute(f"PRAGMA synchronous={synchronous}")
             connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")

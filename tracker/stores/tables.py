@@ -50,6 +50,8 @@ task = Table(
     Column("percent_complete", Integer),
     Column("state", String),
     Column("attempt", Integer),
+    # When attempts of the task were purged. Where it is set and ``deleted`` is too, retention has deleted the task and no event.
+    Column("purged_at", String),
     UniqueConstraint("id", name="task_id"),
 )
 
@@ -68,6 +70,7 @@ task_indexes = [
     # How the tasks of each hour ended is read off it alone.
     Index("task_completed", task.c.completed, task.c.completion_status, sqlite_where=text("completed IS NOT NULL")),
     Index("task_revision", task.c.revision),
+    Index("task_purged", task.c.id, sqlite_where=text("purged_at IS NOT NULL"), postgresql_where=text("purged_at IS NOT NULL")),
 ]
 
 position = Table(
