@@ -129,11 +129,14 @@ def test_a_store_of_the_first_schema_is_read_as_it_is_and_migrated_by_a_writer(t
     for index in ("completed", "launched", "state"):
         changed(path, f"DROP INDEX task_{index}")
     changed(path, "CREATE INDEX task_state ON task (state)")
+    changed(path, "DROP INDEX task_purged")
+    changed(path, "ALTER TABLE task DROP COLUMN purged_at")
     changed(path, "ANALYZE")
     changed(path, "UPDATE alembic_version SET version_num='0001'")
     reader = SqlReader(str(path))
     with reader.snapshot() as snapshot:
         assert [row.id for row in snapshot.rows(None, parse_sorters("-completed"))] == ["a"]
+        assert snapshot.facts().purged == 0
     reader.close()
     with opened(path) as store:
         assert store.task_count() == 1

@@ -62,6 +62,7 @@ _UPDATE_TASK = _text(
     .where(tables.task.c.id == bindparam("task_id"), tables.task.c.revision == bindparam("loaded"))
     .values({name: bindparam(name) for name in _WRITTEN})
 )
+_DELETE_TASK = _text(delete(tables.task).where(tables.task.c.id == bindparam("task_id"), tables.task.c.revision == bindparam("loaded")))
 _ENDED = (
     # Not by the index of types, which has hardly any: a value of a function has no index.
     "SELECT completed, id FROM task WHERE completed < ? AND completed >= ? AND (completed, id) > (?, ?) "
@@ -187,14 +188,19 @@ class SqlStore:
         # Rows in id order: neighbours in the index share pages.
         ordered = sorted(writes, key=lambda write: write.task_id)
         new = [write for write in ordered if write.loaded_revision is None]
-        known = [write for write in ordered if write.loaded_revision is not None]
-        inserted = self.insert_tasks(cursor, new, revision)
+        # What is deleted or purged is written anew, behind all others: in its place it would leave a page nearly empty, which SQLite joins
+        # with its neighbours where a row is deleted, and not where one gets shorter.
+        gone = [write for write in ordered if write.loaded_revision is not None and write.columns is None]
+        known = [write for write in ordered if write.loaded_revision is not None and write.columns is not None]
+        cursor.executemany(_DELETE_TASK, [(write.task_id, write.loaded_revision) for write in gone])
+        updated = cursor.rowcount if gone else 0
+        inserted = self.insert_tasks(cursor, [*new, *gone], revision)
         cursor.executemany(
             _UPDATE_TASK,
             [(*_task_row(w, revision), w.task_id, w.loaded_revision) for w in known],
         )
-        updated = cursor.rowcount if known else 0
-        if inserted != len(new) or updated != len(known):
+        updated += cursor.rowcount if known else 0
+        if inserted != len(new) + len(gone) or updated != len(known) + len(gone):
             rows = self._revisions(cursor, [write.task_id for write in ordered])
             raise StateConflict([write.task_id for write in ordered if rows.get(write.task_id) != revision])
 
