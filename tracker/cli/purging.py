@@ -79,12 +79,12 @@ def ages(settings: Settings) -> Mapping[TaskType, float]:
 
 def _sentence(done: Purged, *, dry_run: bool) -> str:
     by_type = ", ".join(f"{number:,} {name}" for name, number in done.tasks.items() if number)
-    what = f"{done.total:,} tasks" + (f" ({by_type})" if by_type else "")
-    return (
-        f"{what} would be purged"
-        if dry_run
-        else f"{what} were purged in {output.span(done.seconds)}; {done.freed_bytes / 1e6:,.1f} MB given back"
-    )
+    what = "1 task" if done.total == 1 else f"{done.total:,} tasks"
+    what += f" ({by_type})" if by_type else ""
+    if dry_run:
+        return f"{what} would be purged"
+    was = "was" if done.total == 1 else "were"
+    return f"{what} {was} purged in {output.span(done.seconds)}; {done.freed_bytes / 1e6:,.1f} MB given back"
 
 
 @contextlib.contextmanager
