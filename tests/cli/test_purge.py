@@ -163,7 +163,7 @@ async def test_a_run_purges_now_and_then(folder: Path, kind: str) -> None:
         store = MemoryStore() if kind == "memory" else filled
         if isinstance(store, MemoryStore):
             copy(filled, store)
-        async with purging.in_background(settings, store, every_s=0.01):
+        async with purging.in_background(settings, store, after_s=0.0, every_s=0.01):
             await asyncio.to_thread(until, lambda: store.purged_count() == 1)
             end(store, "t2")
             await asyncio.to_thread(until, lambda: store.purged_count() == 2)

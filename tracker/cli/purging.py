@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 EVERY_S = 600.0
 """Beside a run: tasks grow old slowly, and a look that finds none costs a query of an index."""
+AFTER_S = 10.0
+"""The first look: by then the store has been told where the logs end, and so whether it is behind them."""
 
 
 def purge(
@@ -99,14 +101,24 @@ def _bar(total: int, *, hidden: bool) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def in_background(settings: Settings, store: StatusStore, every_s: float = EVERY_S) -> AsyncIterator[None]:
+async def in_background(
+    settings: Settings, store: StatusStore, *, after_s: float = AFTER_S, every_s: float = EVERY_S
+) -> AsyncIterator[None]:
     """Purges now and then while inside, where that is asked for. It has a connection of its own: a writer among others."""
     ages_s = ages(settings)
     if not ages_s:
         yield
         return
     stop = threading.Event()
-    purging = asyncio.create_task(asyncio.to_thread(_purge_again, settings.store, store, ages_s, every_s, stop))
+
+    def purge_again() -> None:
+        wait_s = after_s
+        while not stop.wait(wait_s):
+            began = monotonic()
+            _purge_once(settings.store, store, ages_s, stop)
+            wait_s = max(0.0, every_s - (monotonic() - began))
+
+    purging = asyncio.create_task(asyncio.to_thread(purge_again))
     try:
         yield
     finally:
@@ -114,20 +126,21 @@ async def in_background(settings: Settings, store: StatusStore, every_s: float =
         await purging
 
 
-def _purge_again(url: str, store: StatusStore, ages_s: Mapping[TaskType, float], every_s: float, stop: threading.Event) -> None:
+def _purge_once(url: str, store: StatusStore, ages_s: Mapping[TaskType, float], stop: threading.Event) -> None:
     from tracker.projector import retention
     from tracker.stores.memory import MemoryStore
     from tracker.stores.open import open_store
 
-    while not stop.is_set():
-        due_at = monotonic() + every_s
-        try:
-            with contextlib.nullcontext(store) if isinstance(store, MemoryStore) else open_store(url, create=False) as opened:
-                opened.hurry = stop if opened is not store else opened.hurry
+    try:
+        if isinstance(store, MemoryStore):
+            done = retention.purge(store, ages_s, datetime.now(UTC), stop=stop)
+        else:
+            with open_store(url, create=False) as opened:
+                opened.hurry = stop
                 done = retention.purge(opened, ages_s, datetime.now(UTC), stop=stop)
-            if done.total:
-                say(telemetry.RETENTION_PURGED, tasks=done.total, seconds=done.seconds)
-        except TrackerError as error:  # the run goes on: it does not depend on this
-            if not stop.is_set():
-                say(telemetry.RETENTION_FAILED, error=error)
-        stop.wait(max(0.0, due_at - monotonic()))
+    except TrackerError as error:  # the run goes on: it does not depend on this
+        if not stop.is_set():
+            say(telemetry.RETENTION_FAILED, error=error)
+    else:
+        if done.total:
+            say(telemetry.RETENTION_PURGED, tasks=done.total, seconds=done.seconds)
