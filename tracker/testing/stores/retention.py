@@ -73,7 +73,7 @@ class RetentionTests(StoreTests):
 
         assert found == sorted(ODD_IDS)
         assert store.purged_count() == len(ODD_IDS)
-        assert "t" in [each.task_id for each in store.ended("9", ["QUARTZ"])]
+        assert "t" in [each.task_id for each in store.ended(PURGED_AT, ["QUARTZ"])]
 
     def test_a_purge_meets_the_row_fence(self, tmp_path: Path) -> None:
         """Promise 3 holds for it in both directions: neither undoes what the other has written."""

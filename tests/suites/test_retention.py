@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.suites.stores import STORES, store_of
 from tests.unit.query_store import commit, decoded
 from tests.unit.query_store import record as event
 from tests.unit.road import run
@@ -20,10 +21,9 @@ from tracker.fold.view import extension, view
 from tracker.model.records import Batch, Record
 from tracker.projector import Projection, retry_parked
 from tracker.projector.retention import TYPES, count_due, moment_known, purge
-from tracker.query.api import TaskQuery, open_query
+from tracker.query import TaskQuery
 from tracker.sources.memory import END, PAUSE
 from tracker.stores.base import Commit, Counters, ParkedRecord, StatusStore
-from tracker.stores.memory import MemoryStore
 from tracker.stores.open import open_store
 from tracker.testing.stores.values import AT, LOG, advance, everything, position
 
@@ -33,12 +33,18 @@ ALL: Mapping[Any, float] = dict.fromkeys(TYPES, 90 * DAY_S)
 OLD, RECENT = "2026-01-01T00:00:00Z", "2026-05-01T00:00:00Z"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StatusStore]:
-    """A store of each kind, with its first partition claimed."""
-    with MemoryStore() if request.param == "memory" else open_store(f"sqlite:///{tmp_path}/status.db") as opened:
-        opened.claim([position()])
-        yield opened
+@pytest.fixture(params=STORES)
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[StatusStore, TaskQuery]:
+    """A store of each kind, and a query of it that is not open yet."""
+    return store_of(request, tmp_path)
+
+
+@pytest.fixture
+def store(opened: tuple[StatusStore, TaskQuery]) -> Iterator[StatusStore]:
+    """The store, with its first partition claimed."""
+    with opened[0] as store:
+        store.claim([position()])
+        yield store
 
 
 def life(task: str, completed: str = OLD, *, attempt: int = 1, status: str = "SUCCESS", **data: Any) -> list[Record]:
@@ -308,10 +314,10 @@ def test_a_store_that_is_behind_measures_from_what_it_has_read(store: StatusStor
     assert purged(store) == ["old", "older"]
 
 
-async def test_what_is_purged_is_not_there_and_is_said_to_be_purged(store: StatusStore, tmp_path: Path) -> None:
+async def test_what_is_purged_is_not_there_and_is_said_to_be_purged(store: StatusStore, opened: tuple[StatusStore, TaskQuery]) -> None:
     """No list, count or document has it; ``why`` and the changes tell it apart from what was deleted."""
     fold_in(store, [*life("old"), *life("recent", RECENT), event("gone", "deleted", OLD)])
-    async with TaskQuery.over(store) if isinstance(store, MemoryStore) else open_query(f"sqlite:///{tmp_path}/status.db") as query:
+    async with opened[1] as query:
         token = [change async for change in query.changes(None)][-1].token
         purge(store, ALL, NOW)
 
@@ -326,12 +332,12 @@ async def test_what_is_purged_is_not_there_and_is_said_to_be_purged(store: Statu
         assert (report.tasks, report.purged) == (1, 1)
 
 
-async def test_reopened_tasks_are_found_by_what_was_cut(store: StatusStore, tmp_path: Path) -> None:
+async def test_reopened_tasks_are_found_by_what_was_cut(store: StatusStore, opened: tuple[StatusStore, TaskQuery]) -> None:
     """`truncated eq "purged"` has the tasks that are shown without their first attempts."""
     fold_in(store, [*life("old"), *life("recent", RECENT)])
     purge(store, ALL, NOW)
     fold_in(store, [event("old", "launched", RECENT, attempt=2)])
-    async with TaskQuery.over(store) if isinstance(store, MemoryStore) else open_query(f"sqlite:///{tmp_path}/status.db") as query:
+    async with opened[1] as query:
         page = await query.list('truncated eq "purged"')
         assert [task.id for task in page.items] == ["old"]
         assert "purged" in (await query.why("old") or {})
