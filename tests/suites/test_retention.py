@@ -6,24 +6,31 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
 import pytest
 
+from tests.laws.agreement import naive_documents
 from tests.suites.stores import STORES, store_of
 from tests.unit.query_store import commit, decoded
 from tests.unit.query_store import record as event
-from tests.unit.road import run
+from tests.unit.road import log as log_of
+from tests.unit.road import run, run_through
 from tracker.errors import PositionConflict
-from tracker.fold.state import TaskState, from_bytes
+from tracker.fold.decode import Decoder
+from tracker.fold.event import TaskEvent
+from tracker.fold.reducers import fold
+from tracker.fold.state import TaskState, from_bytes, to_bytes
 from tracker.fold.view import extension, view
 from tracker.model.records import Batch, Record
-from tracker.projector import Projection, retry_parked
-from tracker.projector.retention import TYPES, count_due, moment_known, purge
+from tracker.projector import SEAMS, Projection, retry_parked
+from tracker.projector.retention import TYPES, carry_purged, count_due, moment_known, purge, purged_ids
 from tracker.query import TaskQuery
-from tracker.sources.memory import END, PAUSE
+from tracker.sources.memory import END, PAUSE, Item, Script
 from tracker.stores.base import Commit, Counters, ParkedRecord, StatusStore
+from tracker.stores.memory import MemoryStore
 from tracker.stores.open import open_store
 from tracker.testing.stores.values import AT, LOG, advance, everything, position
 
@@ -341,6 +348,60 @@ async def test_reopened_tasks_are_found_by_what_was_cut(store: StatusStore, open
         page = await query.list('truncated eq "purged"')
         assert [task.id for task in page.items] == ["old"]
         assert "purged" in (await query.why("old") or {})
+
+
+def test_what_was_purged_is_carried_into_a_store_folded_anew(store: StatusStore) -> None:
+    """Marks are there, with what later attempts said, whatever the log had of them and whenever it is folded; deleted stays deleted."""
+    log = [each for task in ("a", "b", "c", "d") for each in life(task)]
+    fold_in(store, [*log, *life("kept", RECENT)])
+    purge(store, ALL, NOW)
+    again = [event("b", "launched", RECENT, attempt=2)]
+    fold_in(store, again)
+    later = [*again, event("c", "deleted", RECENT), event("a", "updated", RECENT, launcher="late")]
+    for order in ([*log, *later, None], [None, *log, *later], [*log, None, *later, None]):
+        anew = MemoryStore()
+        for each in order:
+            if each is None:
+                assert carry_purged(store, anew) == 4
+            else:
+                fold_in(anew, [each])
+
+        assert {id: each.registers for id, each in anew.load(["a", "b", "d"]).items()} == {
+            id: each.registers for id, each in store.load(["a", "b", "d"]).items()
+        }
+        assert state(anew, "c").forgotten is True
+        assert list(purged_ids(anew)) == ["a", "b", "d"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_purges_at_any_moment_of_a_run(store: StatusStore, seed: int) -> None:
+    """In random logs, with purges at random seams of the run: each task is at last its mark, if it was purged, and the fold of all its
+    events of later attempts, in whatever order they came; every record is counted once.
+    """
+    rng = Random(seed)
+    records = log_of(seed, logs=40)
+    purged = 0
+
+    def passing(seam: str) -> None:
+        nonlocal purged
+        if seam in SEAMS[:3] and rng.random() < 0.7:  # those that the worker's thread passes, whose the store is
+            purged += purge(store, dict.fromkeys(TYPES, 0.0), NOW + timedelta(days=20_000)).total
+
+    items: list[Item] = []
+    for each in records:
+        items += [each, PAUSE] if rng.random() < 0.2 else [each]
+    script = Script([*items, END])
+    await run_through(script, store, seam=passing, identity=LOG)
+
+    for task_id, held in store.load(list(naive_documents(records))).items():
+        found = from_bytes(held.registers)
+        expected = TaskState(forgotten=found.purged or False)
+        fold(expected, [each for each in map(Decoder().decode, records) if isinstance(each, TaskEvent) and each.task_id == task_id])
+        assert to_bytes(found) == to_bytes(expected)
+    assert sum(each.counters.read for each in store.partitions()) == len(records)
+    assert all(each.counters.balanced for each in store.partitions())
+    assert purged >= 1
+    print(f"seed {seed}: {purged} purges, {store.purged_count()} tasks of {len(records)} records are marks at last")
 
 
 def test_a_new_sqlite_store_gets_smaller(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import get_args
 import msgspec
 
 from tracker.errors import StateConflict
-from tracker.fold.registers import set_purged
+from tracker.fold.registers import merge_into, set_purged
 from tracker.fold.state import from_bytes, to_bytes
 from tracker.fold.view import columns, purged_at
 from tracker.model.kinds import TaskType
@@ -139,6 +139,39 @@ def _purge(store: StatusStore, task_ids: Sequence[str], before: str, at: str) ->
         else:
             break
     return len(writes)
+
+
+def purged_ids(store: StatusStore) -> Iterator[str]:
+    """Ids of the tasks of which attempts were purged, ascending. What the log says of them and what the store has differ: no comparison
+    of the two looks at them. `StatusStore.purged_count` says how many they are.
+    """
+    page: Sequence[str] = store.purged()
+    while page:
+        yield from page
+        page = store.purged(after=page[-1])
+
+
+def carry_purged(live: StatusStore, anew: StatusStore) -> int:
+    """Let a store that was folded from the log know what was purged in another; how many tasks. Nobody else may write to it meanwhile.
+
+    Each purged task is there as it is in the live store, with what later attempts have said; one that is deleted in either stays deleted.
+    That may be done before, while or after the log is folded, and again.
+    """
+    carried = 0
+    page: Sequence[str] = live.purged()
+    while page:
+        theirs, ours = live.load(page), anew.load(page)
+        writes = []
+        for task_id, loaded in theirs.items():
+            state, held = from_bytes(loaded.registers), ours.get(task_id)
+            if held is not None:
+                state = merge_into(from_bytes(held.registers), state, anew.limits)
+            revision = None if held is None else held.revision
+            writes.append(Write(task_id, to_bytes(state, anew.limits), columns(task_id, state), revision, purged_at(state)))
+        anew.commit(Commit(writes=writes))
+        carried += len(writes)
+        page = live.purged(after=page[-1])
+    return carried
 
 
 def _text(moment: datetime, age_s: float = 0.0) -> str:
