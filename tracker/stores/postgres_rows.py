@@ -12,6 +12,7 @@ from tracker.model.records import Record
 from tracker.model.rows import Columns
 from tracker.stores import tables
 from tracker.stores.base import OUTCOMES, ParkedRecord, Write
+from tracker.stores.postgres_arrays import Array, array
 from tracker.stores.postgres_text import FREE, fitting
 
 COLUMNS = [column.name for column in tables.task.columns if column.name not in ("id", "revision", "deleted", "registers")]
@@ -52,17 +53,26 @@ headers_to_bytes = msgspec.msgpack.Encoder().encode
 headers_from_bytes = msgspec.msgpack.Decoder(tuple[tuple[str, bytes | None], ...]).decode
 
 
-def task_arrays(writes: Sequence[Write]) -> list[list[Any]]:
+def task_arrays(writes: Sequence[Write]) -> list[Array]:
     """The arrays of `UPSERT`."""
-    rows = ((*(write.columns or _NO_COLUMNS), write.purged_at) for write in writes)
-    columns = [list(values) for values in zip(*rows, strict=True)]
-    return [
+    columns = zip(*map(_cells, writes), strict=True)
+    values: list[Sequence[Any]] = [
         [write.task_id for write in writes],
         [write.loaded_revision for write in writes],
         [write.columns is None for write in writes],
         [write.registers for write in writes],
-        *([fitting(name, value) for value in values] if name in FREE else values for name, values in zip(COLUMNS, columns, strict=True)),
+        *([fitting(name, value) for value in column] if name in FREE else column for name, column in zip(COLUMNS, columns, strict=True)),
     ]
+    return [array(kind, each) for kind, each in zip(_KINDS, values, strict=True)]
+
+
+def task_row(write: Write, revision: int) -> tuple[Any, ...]:
+    """A new row, for COPY."""
+    return (write.task_id, revision, write.columns is None, write.registers, *map(fitting, COLUMNS, _cells(write)))
+
+
+def _cells(write: Write) -> tuple[Any, ...]:
+    return (*(write.columns or _NO_COLUMNS), write.purged_at)
 
 
 def parked_values(parked: ParkedRecord) -> tuple[Any, ...]:
