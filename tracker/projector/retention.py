@@ -23,7 +23,7 @@ from tracker.stores.base import Commit, Ended, PartitionStatus, StatusStore, Wri
 
 TYPES: tuple[TaskType, ...] = get_args(TaskType)
 BATCH_TASKS = 250
-"""Of one commit: some 10 ms, which is what a worker waits that wants to commit meanwhile."""
+"""Of one commit: 10 to 30 ms, which is what a worker waits that wants to commit meanwhile."""
 PAUSE_RATIO = 1.0
 """After a batch, so much of its time is left to others: a purge takes half of the store's one writer at most."""
 SHRINK_BYTES = 4_000_000
