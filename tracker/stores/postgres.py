@@ -59,7 +59,7 @@ class PostgresStore(PostgresReads):
         deadline, wait_s = monotonic() + CONNECT_PATIENCE_S, 0.1
         while True:
             try:
-                return self._connected(create=create)
+                return self._connected(create=create, opening=True)
             except psycopg.OperationalError as error:
                 if not is_busy(error) or monotonic() > deadline:
                     raise translation(error, self.address) from error
@@ -68,11 +68,11 @@ class PostgresStore(PostgresReads):
             self.hurry.wait(wait_s)
             wait_s = min(2 * wait_s, 2.0)
 
-    def _connected(self, *, create: bool = False) -> Link:
+    def _connected(self, *, create: bool = False, opening: bool = False) -> Link:
         """A new connection, its store checked again: it may be another server by now."""
         link = Link.to(self.address)
         try:
-            self.limits = postgres_schema.prepare(link, self.address, self._limits, create=create)
+            self.limits = postgres_schema.prepare(link, self.address, self._limits, create=create, opening=opening)
             self._limits = self.limits
             postgres_schema.raise_base(link, self.address)
         except BaseException:
