@@ -17,7 +17,7 @@ from typing import Protocol
 import psycopg
 
 PASSWORD = "correct-horse"
-SETTINGS = {"max_connections": "60", "fsync": "off", "shared_buffers": "128MB", "max_prepared_transactions": "5"}
+SETTINGS = {"max_connections": "60", "fsync": "off", "shared_buffers": "128MB"}
 """No test pulls the plug: what is lost with fsync off is lost with the machine alone."""
 START_TIMEOUT_S = 60.0
 

@@ -81,6 +81,21 @@ def test_a_commit_that_was_overtaken_is_told_of(store: PostgresStore, database: 
     assert between | after == {"early", "late"}
 
 
+def test_another_program_s_long_transaction_holds_nothing_back(store: PostgresStore, database: str) -> None:
+    """It has a smaller number and has written something else: what is committed after it began is told of at once."""
+    with other(database) as hand, closing(PostgresReader(address(database))) as reader:
+        hand.execute("CREATE TABLE theirs (name text)")
+        with hand.transaction():
+            hand.execute("INSERT INTO theirs VALUES ('long')")
+            revision = store.commit(Commit(writes=[write("a")]))
+            assert changed(reader, 0) == ({"a"}, revision)
+            with PostgresStore(database) as second:
+                with held(second, Commit(writes=[write("early")])):
+                    store.commit(Commit(writes=[write("late")]))
+                    assert changed(reader, 0) == ({"a"}, revision)
+                assert changed(reader, revision)[0] == {"early", "late"}
+
+
 @pytest.mark.usefixtures("store")
 def test_a_follower_misses_nothing_of_many_writers(database: str) -> None:
     """Whoever goes on from where it was, while four writers overtake each other, is told of every task."""

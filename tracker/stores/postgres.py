@@ -23,7 +23,7 @@ from tracker.model.records import Position, TopicPartition
 from tracker.stores import postgres_schema
 from tracker.stores.base import OUTCOMES, Commit, Loaded, Retried, Write
 from tracker.stores.postgres_link import Ended, Link, is_busy, translated, translation
-from tracker.stores.postgres_reads import PostgresReads, to_text
+from tracker.stores.postgres_reads import PostgresReads, to_text, writers_key
 from tracker.stores.postgres_rows import ADVANCE, JUMP, MOVE_COUNT, PARK, UPSERT, headers_to_bytes, parked_values, task_arrays
 from tracker.stores.postgres_url import Address, address
 
@@ -41,6 +41,7 @@ class PostgresStore(PostgresReads):
     def __init__(self, url: str | Address, *, limits: Limits | None = None, create: bool = True) -> None:
         self.address = url if isinstance(url, Address) else address(url)
         super().__init__(self.address.qualifier)
+        self._key = writers_key(self.address.schema)
         self.hurry = threading.Event()
         self._limits = limits
         self._link: Link | None = self._patiently_connected(create=create)
@@ -58,7 +59,7 @@ class PostgresStore(PostgresReads):
         deadline, wait_s = monotonic() + CONNECT_PATIENCE_S, 0.1
         while True:
             try:
-                return self._connected(create=create)
+                return self._connected(create=create, opening=True)
             except psycopg.OperationalError as error:
                 if not is_busy(error) or monotonic() > deadline:
                     raise translation(error, self.address) from error
@@ -67,11 +68,11 @@ class PostgresStore(PostgresReads):
             self.hurry.wait(wait_s)
             wait_s = min(2 * wait_s, 2.0)
 
-    def _connected(self, *, create: bool = False) -> Link:
+    def _connected(self, *, create: bool = False, opening: bool = False) -> Link:
         """A new connection, its store checked again: it may be another server by now."""
         link = Link.to(self.address)
         try:
-            self.limits = postgres_schema.prepare(link, self.address, self._limits, create=create)
+            self.limits = postgres_schema.prepare(link, self.address, self._limits, create=create, opening=opening)
             self._limits = self.limits
             postgres_schema.raise_base(link, self.address)
         except BaseException:
@@ -212,6 +213,7 @@ class PostgresStore(PostgresReads):
         writes = sorted(commit.writes, key=lambda write: write.task_id)
         with link.pipeline():
             self.begin(link)
+            link.execute("SELECT pg_advisory_xact_lock_shared(%s)", (self._key,))
             advances = sorted(commit.advances, key=lambda advance: advance.expected.at)
             advanced = [link.execute(ADVANCE.format(t), _advance_values(advance)) for advance in advances]
             revision = link.execute(self.this_revision)

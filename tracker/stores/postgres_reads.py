@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -103,6 +104,13 @@ class PostgresReads(ABC):
     def shrink(self, most_bytes: int) -> int:  # noqa: ARG002 - as stores have it
         """Nothing: the server's own vacuum lets new rows have the space."""
         return 0
+
+
+def writers_key(schema: str) -> int:
+    """Of the shared lock that every transaction takes that writes tasks, for itself and before it has a number: so that a reader can tell
+    it from other programs' transactions (`tracker.query.postgres`). Nobody ever waits for it.
+    """
+    return int.from_bytes(hashlib.blake2s(f"tracker writes tasks of {schema}".encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def to_text(time: str) -> str | None:
