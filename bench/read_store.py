@@ -77,7 +77,7 @@ def _writes(tasks: int) -> Iterator[Write]:
         # Multiplied by an odd number, so that these are spread over the time that the store covers.
         kind = number * 7919 % 1000
         if kind < 5:
-            yield Write(id, to_bytes(TaskState(deleted=True)), None, None)
+            yield Write(id, to_bytes(TaskState(forgotten=True)), None, None)
             continue
         steps = 1 if kind < 7 else 2 + number % 5 if kind < 17 else EVENTS_PER_TASK
         events = [decode(Record("log", 0, 0, workload.line(number, step, EVENTS_PER_TASK, 0).replace(*subject))) for step in range(steps)]

@@ -12,14 +12,16 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from tracker.errors import NotFound, UsageError
+from tracker.model.kinds import TaskType
 
 PREFIX = "TRACKER_"
 CONFIG = "TRACKER_CONFIG"
 """Names a TOML file whose keys are the names below."""
 LOST_OFFSET_POLICIES = ("stop", "earliest", "latest")
+TASK_TYPES: tuple[TaskType, ...] = get_args(TaskType)
 LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -53,6 +55,24 @@ def duration_s(text: str, what: str) -> float:
     if match is None:
         raise UsageError(f"{what} can't be {text!r}: expected a duration such as 500ms, 1s, 5m or 24h")
     return float(match[1]) * _UNIT_S[match[2]]
+
+
+def age_s(text: str, what: str) -> float:
+    """``90d``, ``12h`` or ``30m`` in seconds. What it decides can't be undone, so a number without a unit is not taken for seconds."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None or match[2] is None:
+        raise UsageError(f"{what} can't be {text!r}: expected an age with its unit, such as 90d, 12h or 30m")
+    return duration_s(text, what)
+
+
+def _ages_by_type(text: str, what: str) -> dict[str, float]:
+    ages = {}
+    for pair in text.split(","):
+        name, equals, age = (part.strip() for part in pair.partition("="))
+        if not equals:
+            raise UsageError(f"{what} can't be {text!r}: expected types with an age, such as QUARTZ=30d,QPOC=7d")
+        ages[one_of(TASK_TYPES)(name, f"a type in {what}")] = age_s(age, what)
+    return ages
 
 
 def whole_seconds(text: str, what: str) -> int:
@@ -140,6 +160,10 @@ class Settings:
     max_record_bytes: int | None = None
     max_future: int | None = None
     """Seconds."""
+    keep_completed: float | None = None
+    """Seconds that tasks which have ended are kept; None: for ever."""
+    keep_completed_type: Mapping[str, float] = field(default_factory=dict)
+    """Likewise of single types, whatever is said of all."""
     log_level: str = "info"
     log_format: str = "text"
     given: frozenset[str] = frozenset()
@@ -191,6 +215,8 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "max_parked_ratio": ratio,
     "max_record_bytes": size_bytes,
     "max_future": whole_seconds,
+    "keep_completed": age_s,
+    "keep_completed_type": _ages_by_type,
     "log_level": one_of(LOG_LEVELS),
     "log_format": one_of(LOG_FORMATS),
 }

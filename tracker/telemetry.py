@@ -54,6 +54,8 @@ RUN_STOPPED = LogEvent("run.stopped", logging.INFO, "stopped after {read} record
 SIMULATION_STARTED = LogEvent(
     "simulation.started", logging.INFO, "{path} was missing: {events} simulated events written, and about {rate:g} more come every second"
 )
+RETENTION_PURGED = LogEvent("retention.purged", logging.INFO, "{tasks} tasks that ended long ago were purged in {seconds:.1f} s")
+RETENTION_FAILED = LogEvent("retention.failed", logging.WARNING, "purging stopped and will be tried again: {error}")
 WEB_STARTED = LogEvent("web.started", logging.INFO, "answering at {url}, {login}")
 WEB_STOPPING = LogEvent("web.stopping", logging.INFO, "{signal}: stopping; answers under way are finished")
 WEB_REQUEST = LogEvent("web.request", logging.DEBUG, "{method} {path} {status} in {seconds:.3f} s for {client}")
@@ -65,6 +67,8 @@ EVENTS = (
     RUN_STOPPING,
     RUN_STOPPED,
     SIMULATION_STARTED,
+    RETENTION_PURGED,
+    RETENTION_FAILED,
     WEB_STARTED,
     WEB_STOPPING,
     WEB_REQUEST,

@@ -81,6 +81,21 @@ def test_a_signal_stops_within_five_seconds_with_the_sums_right(cli, start, writ
     assert cli("status", "--json").json["healthy"]
 
 
+def test_a_run_purges_what_ended_long_ago(cli, start, write_log, event) -> None:
+    """Beside its reading: what has ended goes, what runs stays, and a signal ends it within the same seconds."""
+    write_log(event("completed", "old", 1, completionStatus="SUCCESS"), event("launched", "new", 2))
+    process = start("run", "--follow", "--keep-completed", "1h")
+    until(lambda: cli("get", "new").code == 0, "the first batch")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(5) == 0
+    process = start("run", "--follow", "--keep-completed", "1h")
+    until(lambda: cli("status", "--json").json["purged"] == 1, "the purge of a run that finds something at its start")
+    assert (cli("get", "old").code, cli("get", "new").code) == (1, 0)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(5) == 0
+    assert "1 tasks that ended long ago were purged" in process.stderr.read()
+
+
 def test_a_run_says_what_it_reads_into_where(cli, write_log, event) -> None:
     """The first line names source and store."""
     write_log(event("created", "t1", 1))

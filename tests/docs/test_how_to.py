@@ -145,6 +145,15 @@ def test_follow_changes(outputs) -> None:
     assert "event: snapshot" not in shown[3]
 
 
+def test_keep_the_store_small(outputs) -> None:
+    """The dry run and the purge find the one task that has ended; `why` and SQL tell of its mark afterwards."""
+    shown = [text for _, text in outputs("keep-the-store-small.md")]
+    assert shown[0].startswith("1 task (1 QUEUED_TASK) would be purged\n")
+    assert shown[1].startswith("1 task (1 QUEUED_TASK) was purged in ")
+    assert "attempt 1 had ended with SUCCESS" in " ".join(shown[2].split())
+    assert shown[3] == "1 purged\n"
+
+
 @pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")) or [PAGES], ids=lambda page: page.stem)
 def test_the_links_lead_somewhere(page: Path) -> None:
     """Every relative link names a file."""
@@ -156,5 +165,5 @@ def test_the_links_lead_somewhere(page: Path) -> None:
 def test_every_block_is_looked_at(page: Path) -> None:
     """A block in another language, or with another word, would be run by nothing."""
     tested = {("sh", ""), ("sh", "endless"), ("sh", "server"), ("sh", "check"), ("python", ""), ("python", "sdk")}
-    tested |= {("toml", "access.toml"), ("nginx", ""), ("caddy", "")}
+    tested |= {("toml", "access.toml"), ("nginx", ""), ("caddy", ""), ("sql", "")}
     assert {(block.language, block.word) for block in blocks(page)} <= tested

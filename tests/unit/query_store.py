@@ -10,15 +10,15 @@ from tracker.fold.decode import Decoder
 from tracker.fold.event import TaskEvent
 from tracker.fold.reducers import fold
 from tracker.fold.state import TaskState, from_bytes, to_bytes
-from tracker.fold.view import columns
+from tracker.fold.view import columns, purged_at
 from tracker.model.records import Record
 from tracker.stores.base import Commit, StatusStore, Write
 
 
-def event(
+def record(
     task: str, kind: str, time: str = "2026-01-01T00:00:00Z", *, attempt: int = 1, sequence: int = 0, id: str = "", **data: Any
-) -> TaskEvent:
-    """One task event, through the real decoder."""
+) -> Record:
+    """One task event as a log has it."""
     value = {
         "specversion": "1.0",
         "id": id or f"{kind}-{time}",
@@ -30,9 +30,19 @@ def event(
         "sequence": sequence,
         "data": data,
     }
-    decoded = Decoder().decode(Record("t", 0, 0, json.dumps(value).encode()))
-    assert isinstance(decoded, TaskEvent), decoded
-    return decoded
+    return Record("t", 0, 0, json.dumps(value).encode())
+
+
+def event(task: str, kind: str, time: str = "2026-01-01T00:00:00Z", **more: Any) -> TaskEvent:
+    """One task event, through the real decoder; see `record`."""
+    return decoded(record(task, kind, time, **more))
+
+
+def decoded(record: Record) -> TaskEvent:
+    """The record's event."""
+    found = Decoder().decode(record)
+    assert isinstance(found, TaskEvent), found
+    return found
 
 
 def commit(store: StatusStore, events: Iterable[TaskEvent]) -> int:
@@ -52,7 +62,7 @@ def commit(store: StatusStore, events: Iterable[TaskEvent]) -> int:
 
 def write(id: str, state: TaskState, loaded_revision: int | None = None) -> Write:
     """A state as a commit takes it."""
-    return Write(id, to_bytes(state), None if state.deleted else columns(id, state), loaded_revision)
+    return Write(id, to_bytes(state), columns(id, state), loaded_revision, purged_at(state))
 
 
 def ids(documents: Iterable[Mapping[str, Any]]) -> list[str]:

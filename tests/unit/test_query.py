@@ -12,7 +12,7 @@ from tracker.model.records import Position, TopicPartition
 from tracker.query.base import Facts
 from tracker.query.pages import from_cursor, parse_sorters, sorters_text, to_cursor
 from tracker.query.report import report
-from tracker.stores.base import Counters, Jump, PartitionStatus
+from tracker.stores.base import Counters, Jump, PartitionStatus, StoreSize
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -81,7 +81,7 @@ def _partition(next_offset: int = 70, *, identity: str = "kafka:c", read: int = 
 
 
 def _lag(status: PartitionStatus) -> tuple[int | None, float | None]:
-    (found,) = report(Facts([status], [], {}, 0, None, 1), NOON).partitions
+    (found,) = report(Facts([status], [], {}, 0, 0, None, 1), NOON).partitions
     return found.lag_records, found.lag_seconds
 
 
@@ -114,7 +114,7 @@ def test_the_report_in_json_has_the_promised_shape():
     status = _partition(end_offset=100, end_seen_at="2026-01-01T00:00:00Z")
     jump = Jump(at=TopicPartition("t", 0), stored=1, chosen=5, policy="earliest", when="2026-01-01T00:00:00Z")
     counters = {"read": 70, "applied": 70, "unchanged": 0, "ignored": 0, "parked": 0}
-    assert report(Facts([status], [jump], {"not-json": 2}, 9, 4096, 3), NOON).to_json() == {
+    assert report(Facts([status], [jump], {"not-json": 2}, 9, 5, StoreSize(4096, 1024), 3), NOON).to_json() == {
         "counters": counters,
         "balanced": True,
         "tasks": 9,
@@ -124,6 +124,8 @@ def test_the_report_in_json_has_the_promised_shape():
         "lagUnknown": [{"topic": "t", "partition": 0, "since": "2026-01-01T00:00:00Z"}],
         "parkedByReason": {"not-json": 2},
         "jumps": [{"topic": "t", "partition": 0, "stored": 1, "chosen": 5, "policy": "earliest", "when": "2026-01-01T00:00:00Z"}],
+        "purged": 5,
         "storeBytes": 4096,
+        "storeFreeBytes": 1024,
         "revision": 3,
     }

@@ -131,3 +131,9 @@ def test_several_processes_make_and_write_one_new_store(tmp_path: Path) -> None:
     assert [worker.returncode for worker in workers] == [0, 0, 0]
     with open_store(url) as store:
         assert store.partitions()[0].counters.read == sum(done) == 60
+
+
+def test_a_store_is_opened_while_another_writes(path: Path) -> None:
+    """Opening one that is there writes nothing: it waits for no other writer."""
+    with locked(path), opened(path) as store:
+        assert store.task_count() == 1

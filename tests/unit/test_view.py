@@ -149,7 +149,7 @@ def test_a_deleted_task_has_no_document() -> None:
     """The view raises KeyError, there are no columns, and nothing brings the task back."""
     state = folded([event("updated"), event("deleted"), event("created")], DEFAULT_LIMITS)
 
-    assert (to_bytes(state), columns("t", state)) == (to_bytes(TaskState(deleted=True)), None)
+    assert (to_bytes(state), columns("t", state)) == (to_bytes(TaskState(forgotten=True)), None)
     with pytest.raises(KeyError):
         view("t", state)
 

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -18,6 +19,7 @@ import pytest
 
 from tests.unit.query_store import event
 from tests.web.streams import Mirror, Served, served
+from tracker.projector.retention import purge
 from tracker.query.tokens import to_token
 from tracker.web import hub, live, ticks
 from tracker.web.access import read_access
@@ -59,6 +61,18 @@ async def test_a_snapshot_comes_in_pages(server):
         _, *pages, _ = await stream.until("ready")
     assert [len(page.data) for page in pages] == [200, 200, 50]
     assert [task["id"] for page in pages for task in page.data] == [f"t{number:03}" for number in range(450)]
+
+
+async def test_what_is_purged_is_told_as_deleted(server):
+    """To who follows and to who comes back, whatever the filter: the task is there no more."""
+    server.commit(event("c", "completed", completionStatus="SUCCESS"))
+    async with server.stream() as stream:
+        *_, ready = await stream.until("ready")
+        purge(server.store, {"QUEUED_TASK": 1.0}, datetime(2026, 2, 1, tzinfo=UTC))
+        change = await stream.next()
+    assert (change.data["changed"], change.data["left"], change.data["deleted"]) == ([], [], ["c"])
+    async with server.stream(RUNNING, ready.token) as stream:
+        assert (await stream.next()).data["deleted"] == ["c"]
 
 
 async def test_changes_come_as_they_are_committed(server):

@@ -10,6 +10,7 @@ import pytest
 
 from tests.unit.query_store import event, ids
 from tracker.model.records import Position
+from tracker.projector.retention import purge
 from tracker.query import questions
 from tracker.query.tokens import to_vector
 from tracker.stores.base import Commit
@@ -179,6 +180,27 @@ async def test_what_is_not_there(served, path) -> None:
     answer = await (await served(event("gone", "created"), event("gone", "deleted"))).get(f"/api/tasks/{path}")
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_purged_task_says_so(served, tmp_path) -> None:
+    """A 404 with when it was purged and how it had ended, of our API; of the compatible one as any other 404, and in no list of either."""
+    client = await served(event("old", "completed", completionStatus="SUCCESS"), event("new", "created"))
+    with open_store(f"sqlite:///{tmp_path}/status.db") as store:
+        purge(store, {"QUEUED_TASK": 1.0}, datetime(2026, 2, 1, tzinfo=UTC))
+    for path in ("old", "old/tree"):
+        answer = await client.get(f"/api/tasks/{path}")
+        assert answer.status_code == 404
+        assert answer.json()["detail"] == (
+            "task 'old' was purged at 2026-02-01T00:00:00.000Z: attempt 1 had ended with SUCCESS at 2026-01-01T00:00:00.000Z"
+        )
+    assert list((await client.get("/api/tasks/old/why")).json()["fields"]) == ["purged"]
+    assert (await client.get("/task-status/v1/old")).status_code == 404
+    assert ids((await client.get("/api/tasks")).json()["items"]) == ids((await client.get("/task-status/v1")).json()) == ["new"]
+    status = (await client.get("/api/status")).json()
+    documents.Status.model_validate(status)
+    assert (status["tasks"], status["purged"]) == (1, 1)
+    assert status["storeBytes"] > status["storeFreeBytes"] >= 0
+    assert "tracker_purged_tasks 1.0" in (await client.get("/metrics")).text
 
 
 async def test_a_tag_saves_the_answer_while_the_task_is_the_same(served) -> None:

@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from tracker.cli import emitting, exporting, health, histogram, parking, reading, replaying, running, serving, simulating, tree, watching
+from tracker.cli import (
+    emitting,
+    exporting,
+    health,
+    histogram,
+    parking,
+    purging,
+    reading,
+    replaying,
+    running,
+    serving,
+    simulating,
+    tree,
+    watching,
+)
 
 app = typer.Typer(
     name="tracker",
@@ -45,6 +59,7 @@ app.command("why")(reading.why)
 app.command("watch")(watching.watch)
 app.command("status")(health.status)
 app.add_typer(parking.app, name="parked")
+app.command("purge")(purging.purge)
 app.command("emit")(emitting.emit)
 app.command("export")(exporting.export)
 app.command("schema")(exporting.schema)

@@ -10,6 +10,7 @@ import typer
 
 from tracker.cli import options, output
 from tracker.settings import Settings
+from tracker.stores.postgres_url import without_password
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,7 +31,7 @@ def status(store: options.Store = None, as_json: options.AsJson = False) -> None
     if as_json:
         output.write_json({**report.to_json(), "healthy": not troubles, "troubles": troubles})
     else:
-        _print(report, settings.store, now)
+        _print(report, without_password(settings.store), now)
         for trouble in troubles:
             output.note(f"unhealthy: {trouble}")
     if troubles:
@@ -73,8 +74,9 @@ def _print(report: StatusReport, url: str, now: datetime) -> None:
 
     console = output.console()
     sums = report.counters
-    size = "" if report.store_bytes is None else f", {report.store_bytes / 1e6:,.1f} MB"
-    console.print(Text(f"{url}: {report.tasks:,} tasks, revision {report.revision}{size}"))
+    size = "" if report.size is None else f", {report.size.bytes / 1e6:,.1f} MB ({report.size.free_bytes / 1e6:,.1f} MB free)"
+    purged = f", {report.purged:,} purged" if report.purged else ""
+    console.print(Text(f"{url}: {report.tasks:,} tasks{purged}, revision {report.revision}{size}"))
     console.print(
         Text(
             f"{sums.read:,} read = {sums.applied:,} applied + {sums.unchanged:,} unchanged + {sums.ignored:,} ignored + {sums.parked:,} parked"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tracker.query.filters import Node
 
 SOURCE_HELP = "The log: kafka://host:9092/topic, a file, a pattern, or - for standard input. [TRACKER_SOURCE; default: events.jsonl]"
-STORE_HELP = "The store: sqlite:///status.db or memory://. [TRACKER_STORE; default: sqlite:///status.db]"
+STORE_HELP = "The store: sqlite:///status.db, postgresql://user@host/db or memory://. [TRACKER_STORE; default: sqlite:///status.db]"
 Source = Annotated[str | None, typer.Option("--source", "-s", metavar="URL", help=SOURCE_HELP, show_default=False)]
 Store = Annotated[str | None, typer.Option("--store", "-d", metavar="URL", help=STORE_HELP, show_default=False)]
 KafkaConfig = Annotated[
@@ -100,6 +100,21 @@ MaxFuture = Annotated[
         metavar="TIME",
         help="Events further after their record's timestamp are parked; fixed when a store is made. [default: 24h]",
         show_default=False,
+    ),
+]
+KeepCompleted = Annotated[
+    str | None,
+    typer.Option(
+        "--keep-completed",
+        metavar="AGE",
+        help="How long tasks that have ended are kept, as in 90d; then they are purged. [default: for ever]",
+        show_default=False,
+    ),
+]
+KeepCompletedType = Annotated[
+    str | None,
+    typer.Option(
+        "--keep-completed-type", metavar="TYPE=AGE", help="Likewise of single types, as in QUARTZ=30d,QPOC=7d.", show_default=False
     ),
 ]
 LogLevel = Annotated[str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.", show_default=False)]

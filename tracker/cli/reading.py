@@ -16,6 +16,7 @@ from tracker.settings import Settings
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from tracker.query.api import TaskQuery
     from tracker.query.filters import Node
 
 FORMATS = ("table", "json", "jsonl", "csv")
@@ -123,9 +124,17 @@ async def _get(url: str, task: str, *, extension: bool) -> dict[str, Any]:
 
     async with open_query(url) as query:
         document = await query.document(task, extension=extension)
-    if document is None:
-        raise NotFound(f"there is no task {task} in {url} (it may be deleted, or none of its events was folded yet)")
+        if document is None:
+            raise NotFound(await absence(query, url, task))
     return document
+
+
+async def absence(query: TaskQuery, url: str, task: str) -> str:
+    """Why a task is not shown, in a sentence."""
+    from tracker.query.questions import purged
+
+    there_is_none = f"there is no task {task} in {url} (it may be deleted, or none of its events was folded yet)"
+    return await query.ask(purged(task), small=True) or there_is_none
 
 
 def _card(document: dict[str, Any]) -> Table:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tracker import telemetry
-from tracker.cli import options, output, simulating
+from tracker.cli import options, output, purging, simulating
 from tracker.cli.progress import Reporter
 from tracker.settings import Settings
 from tracker.telemetry import say
@@ -54,6 +54,8 @@ def run(
     max_parked_ratio: options.MaxParkedRatio = None,
     max_record_bytes: options.MaxRecordBytes = None,
     max_future: options.MaxFuture = None,
+    keep_completed: options.KeepCompleted = None,
+    keep_completed_type: options.KeepCompletedType = None,
     log_level: options.LogLevel = None,
     log_format: options.LogFormat = None,
 ) -> None:
@@ -75,6 +77,8 @@ def run(
         max_parked_ratio=max_parked_ratio,
         max_record_bytes=max_record_bytes,
         max_future=max_future,
+        keep_completed=keep_completed,
+        keep_completed_type=keep_completed_type,
         log_level=log_level,
         log_format=log_format,
     )
@@ -133,6 +137,7 @@ async def _run(settings: Settings, *, follow: bool, until_end: bool, live: bool,
             say(telemetry.RUN_STARTED, source=telemetry.masked(settings.source), store=telemetry.masked(settings.store))
             with _stopped_by_signals(projector):
                 await stack.enter_async_context(_served(settings, store, projector, listeners))
+                await stack.enter_async_context(purging.in_background(settings, store))
                 totals = await _shown(projector, progress, settings, store, live=live, simulation=simulation)
         read = totals.counters.read
         say(telemetry.RUN_STOPPED, read=read, seconds=totals.seconds)

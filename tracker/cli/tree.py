@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tracker.cli import options, output
+from tracker.cli import options, output, reading
 from tracker.errors import NotFound
 from tracker.settings import Settings
 
@@ -53,8 +53,8 @@ async def _tree(url: str, task: str, max_tasks: int, max_depth: int) -> Tree:
 
     async with open_query(url) as query:
         found = await query.tree(task, max_tasks=max_tasks, max_depth=max_depth)
-    if found is None:
-        raise NotFound(f"there is no task {task} in {url} (it may be deleted, or none of its events was folded yet)")
+        if found is None:
+            raise NotFound(await reading.absence(query, url, task))
     return found
 
 

@@ -14,6 +14,7 @@ from msgspec import UNSET, to_builtins
 from tracker.fold.event import TaskEvent
 from tracker.fold.registers import (
     attempt_entry,
+    forgotten_attempts,
     set_attributes,
     set_created,
     set_deleted,
@@ -131,10 +132,10 @@ REDUCERS: Mapping[str, Reducer] = {
 
 def apply(state: TaskState, event: TaskEvent, limits: Limits = DEFAULT_LIMITS) -> bool:
     """Fold one event into its task's state, in place; True if the state changed (applied), False if not (unchanged)."""
-    if state.deleted:
-        return False
     if event.kind == "deleted":
         return set_deleted(state)
+    if state.forgotten is not False and event.attempt <= forgotten_attempts(state):
+        return False
     changed = REDUCERS[event.kind](state, event, limits)
     time = event.time
     if time > state.modified and state.first and event.attempt <= state.attempt:  # nearly always: the next event of its attempt

@@ -13,8 +13,8 @@ import msgspec
 from tracker.fold.event import stamp_head
 from tracker.fold.json_text import canonical
 from tracker.fold.shapes import Message
-from tracker.fold.state import Attempt, Kept, Layer, Said, TaskState, copy, keep_latest_messages, mark_truncated
-from tracker.model.limits import DEFAULT_LIMITS, Limits
+from tracker.fold.state import Attempt, Kept, Layer, Purged, Said, TaskState, copy, keep_latest_messages, mark_truncated
+from tracker.model.limits import DEFAULT_LIMITS, MAX_ATTEMPT, Limits
 
 
 def set_values(layers: list[Layer], stamp: str, values: dict[str, Any]) -> bool:
@@ -215,12 +215,36 @@ def set_created(state: TaskState, time: str) -> bool:
 
 def set_deleted(state: TaskState) -> bool:
     """Forget all else, for ever."""
-    if state.deleted:
+    if state.forgotten is True:
         return False
-    nothing = TaskState(deleted=True)
-    for name in TaskState.__struct_fields__:
-        setattr(state, name, getattr(nothing, name))
+    _become(state, TaskState(forgotten=True))
     return True
+
+
+def set_purged(state: TaskState, at: str) -> bool:
+    """Forget all of a task that is not in flight but its attempt and how that ended; False if it is, or is gone already.
+
+    ``at``: when that is done, 26 characters of UTC; no status depends on it. Only who writes a store's row may do so, by the revision that it
+    was loaded at: so there is no event of a later attempt that the mark could swallow.
+    """
+    last = state.attempts[-1] if state.attempts else None
+    if last is None or last.number != state.attempt or not last.status:
+        return False
+    _become(state, TaskState(forgotten=Purged(last.number, last.status, last.completed, at)))
+    return True
+
+
+def forgotten_attempts(state: TaskState) -> int:
+    """Up to which attempt everything is forgotten: 0 nothing, of a deleted task more than there can be."""
+    forgotten = state.forgotten
+    if isinstance(forgotten, bool):
+        return MAX_ATTEMPT + 1 if forgotten else 0
+    return forgotten.attempt
+
+
+def _become(state: TaskState, other: TaskState) -> None:
+    for name in TaskState.__struct_fields__:
+        setattr(state, name, getattr(other, name))
 
 
 def merge(a: TaskState, b: TaskState, limits: Limits = DEFAULT_LIMITS) -> TaskState:
@@ -230,9 +254,15 @@ def merge(a: TaskState, b: TaskState, limits: Limits = DEFAULT_LIMITS) -> TaskSt
 
 def merge_into(state: TaskState, other: TaskState, limits: Limits = DEFAULT_LIMITS) -> TaskState:
     """`merge`, into the first state; parts of the other may become parts of it, so neither may be used for anything else."""
-    if state.deleted or other.deleted:
-        set_deleted(state)
-        return state
+    if state.forgotten != other.forgotten:
+        # What one of them knows of later attempts can't be told from what the other has forgotten, so it counts for nothing: whoever wants
+        # it folds those events into the mark. In other words the greater of (attempts forgotten, registers), registers being joined.
+        mine, theirs = forgotten_attempts(state), forgotten_attempts(other)
+        if mine < theirs:
+            _become(state, other)
+        if mine != theirs:
+            return state
+        state.forgotten = max(cast("Purged", state.forgotten), cast("Purged", other.forgotten))
     if other.attempt:
         set_times(state, other.attempt, other.modified)
         set_times(state, other.attempt, other.first)

@@ -51,11 +51,21 @@ class Said(msgspec.Struct, array_like=True, gc=False):
     message: Kept
 
 
+class Purged(msgspec.Struct, array_like=True, frozen=True, order=True, gc=False):
+    """What is left of attempts that retention has purged: the last of them, and how it ended."""
+
+    attempt: int
+    status: str
+    completed: str
+    at: str
+    """When it was purged, by the clock of whoever did it."""
+
+
 class TaskState(msgspec.Struct, array_like=True, gc=False):
     """All that is known of one task. Equal states have equal bytes."""
 
-    deleted: bool = False
-    """A tombstone: then all else is empty, for ever."""
+    forgotten: Purged | bool = False
+    """True: a tombstone, then all else is empty, for ever. A mark: all else is of later attempts alone, for ever. False: nothing was forgotten."""
     attempt: int = 0
     """The greatest attempt of all events; 0 when there were none."""
     created: str = ""
@@ -76,6 +86,16 @@ class TaskState(msgspec.Struct, array_like=True, gc=False):
     """By name, by attributeName: the smallest stamp."""
     truncated: list[str] = msgspec.field(default_factory=list)
     """Names of the fields of which something was dropped, sorted."""
+
+    @property
+    def deleted(self) -> bool:
+        """Whether there is no status: by a ``deleted`` event, or purged and not opened again by a later attempt."""
+        return self.forgotten is True or (self.forgotten is not False and not self.attempt)
+
+    @property
+    def purged(self) -> Purged | None:
+        """The mark of a task that was purged, whether it was opened again since or not."""
+        return None if isinstance(self.forgotten, bool) else self.forgotten
 
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from tracker.fold.event import StampParts, stamp_attempt, stamp_parts, stamp_time
-from tracker.fold.state import Attempt, Kept, Layer, TaskState
+from tracker.fold.state import Attempt, Kept, Layer, Purged, TaskState
 from tracker.model.limits import DEFAULT_LIMITS, Limits
 from tracker.model.rows import Columns
 from tracker.model.times import shown
@@ -33,7 +33,7 @@ _SCALARS = frozenset((str, int, float, bool, type(None)))
 
 
 def view(task_id: str, state: TaskState, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
-    """The status document: exactly the 18 keys, in the contract's order. Of a deleted task there is none: KeyError."""
+    """The status document: exactly the 18 keys, in the contract's order. Of a deleted or purged task there is none: KeyError."""
     if state.deleted:
         raise KeyError(task_id)
     field = _values(state)
@@ -62,7 +62,7 @@ def view(task_id: str, state: TaskState, limits: Limits = DEFAULT_LIMITS) -> dic
 
 def extension(state: TaskState, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
     """What the tracker knows beyond the 18: state, attempt, attempts, parentId, truncated (the store adds the revision)."""
-    truncated = set(state.truncated)
+    truncated = cut_fields(state)
     if len(state.messages) > limits.messages:  # `view` cuts them too, in a state that was not stored yet
         truncated.add("messages")
     return {
@@ -72,6 +72,11 @@ def extension(state: TaskState, limits: Limits = DEFAULT_LIMITS) -> dict[str, An
         "parentId": _values(state)["parentId"],
         "truncated": sorted(truncated),
     }
+
+
+def cut_fields(state: TaskState) -> set[str]:
+    """Names of the fields of which something was dropped, and ``purged`` where all of earlier attempts was."""
+    return {*state.truncated, "purged"} if state.purged else set(state.truncated)
 
 
 def phase(state: TaskState) -> PhaseName:
@@ -99,7 +104,7 @@ def greatest_sequence(state: TaskState) -> int:
 
 
 def columns(task_id: str, state: TaskState) -> Columns | None:
-    """The scalar fields of a task's row; None if the task is deleted."""
+    """The scalar fields of a task's row; None if the task is deleted, or purged and not opened again."""
     if state.deleted:
         return None
     get = _values(state).get
@@ -219,8 +224,25 @@ def why(task_id: str, state: TaskState, limits: Limits = DEFAULT_LIMITS) -> dict
 
     Attributes are listed as ``attributes.KEY``, messages and returns as ``messages[N]`` and ``returns[N]``.
     """
-    if state.deleted:
+    purged = state.purged
+    if state.deleted and purged is None:
         return {"deleted": Reason(value=True, rule="a deleted event is final: nothing else of the task is kept")}
+    if purged is not None:
+        reasons = {"purged": Reason(shown(purged.at), rule=_purged_rule(purged))}
+        return reasons if state.deleted else reasons | _why(task_id, state, limits)
+    return _why(task_id, state, limits)
+
+
+def purged_at(state: TaskState) -> str | None:
+    """When attempts of the task were purged, as a row has it."""
+    return None if state.purged is None else state.purged.at + "Z"
+
+
+def _purged_rule(purged: Purged) -> str:
+    return f"attempt {purged.attempt} had ended with {purged.status} at {shown(purged.completed)}; events up to that attempt are not folded any more"
+
+
+def _why(task_id: str, state: TaskState, limits: Limits) -> dict[str, Reason]:
     document = {**view(task_id, state, limits), "parentId": _values(state)["parentId"]}
     reasons = {
         "created": Reason(

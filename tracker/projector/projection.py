@@ -17,13 +17,13 @@ from typing import TypeVar
 
 import msgspec
 
-from tracker.errors import StateConflict, StoreUnavailable
+from tracker.errors import PositionConflict, StateConflict, StoreUnavailable
 from tracker.fold.decode import Decoder
 from tracker.fold.event import Ignored, Parked, TaskEvent
 from tracker.fold.reducers import apply
 from tracker.fold.registers import merge_into
 from tracker.fold.state import TaskState, from_bytes, to_bytes
-from tracker.fold.view import columns
+from tracker.fold.view import columns, purged_at
 from tracker.model.records import Batch, Position, Record, TopicPartition
 from tracker.stores.base import Advance, Commit, Counters, Jump, ParkedRecord, StatusStore, Write
 
@@ -270,8 +270,8 @@ class Projection:
             self._old, self._young, self._young_bytes = self._young, {}, 0
 
     def _write(self, task_id: str, entry: Entry) -> Write:
-        registers = to_bytes(entry.state, self._limits)
-        return Write(task_id, registers, columns(task_id, entry.state), entry.revision)
+        state = entry.state
+        return Write(task_id, to_bytes(state, self._limits), columns(task_id, state), entry.revision, purged_at(state))
 
     def _commit(self, writes: dict[str, Write], advances: Sequence[Advance], parked: Sequence[ParkedRecord]) -> int:
         """Commit; where other writers were faster, merge with what they wrote."""
@@ -306,14 +306,20 @@ class Projection:
                 return answer
 
     def _merge(self, task_ids: Sequence[str], writes: dict[str, Write]) -> None:
-        """Join this worker's states with those that another writer has stored meanwhile."""
+        """Join this worker's states with those that another writer has stored meanwhile.
+
+        Not where one of them was purged: what this batch knows of it is folded into the mark, from the log, as if it came only now.
+        """
         stored = self.patiently(lambda: self.store.load(task_ids))
         for task_id in task_ids:
             entry, loaded = self._young[task_id], stored.get(task_id)
             if loaded is None:
                 entry.revision = None
             else:
-                entry.state = merge_into(from_bytes(loaded.registers), entry.state, self._limits)
+                other = from_bytes(loaded.registers)
+                if other.purged not in (None, entry.state.purged) and entry.state.forgotten is not True:
+                    raise PositionConflict(f"task {task_id!r} was purged while the batch was folded")
+                entry.state = merge_into(other, entry.state, self._limits)
                 entry.revision = loaded.revision
             writes[task_id] = self._write(task_id, entry)
 

@@ -11,7 +11,7 @@ from tracker.fold.decode import Decoder
 from tracker.fold.event import Ignored, Parked
 from tracker.fold.reducers import apply
 from tracker.fold.state import TaskState, from_bytes, to_bytes
-from tracker.fold.view import columns
+from tracker.fold.view import columns, purged_at
 from tracker.model.records import TopicPartition
 from tracker.stores.base import Commit, ParkedRecord, Retried, StatusStore, Write
 
@@ -49,8 +49,8 @@ def retry_parked(store: StatusStore, numbers: Sequence[int]) -> RetryTotals:
                 loaded = store.load([verdict.task_id]).get(verdict.task_id)
                 state = TaskState() if loaded is None else from_bytes(loaded.registers)
                 outcome = "applied" if apply(state, verdict, store.limits) else "unchanged"
-                registers = to_bytes(state, store.limits)
-                write = Write(verdict.task_id, registers, columns(verdict.task_id, state), loaded.revision if loaded else None)
+                revision = loaded.revision if loaded else None
+                write = Write(verdict.task_id, to_bytes(state, store.limits), columns(verdict.task_id, state), revision, purged_at(state))
                 try:
                     store.commit(Commit(writes=[write], retried=[_retried(parked, outcome)]))
                 except StateConflict:

@@ -18,7 +18,7 @@ from tracker.model.rows import Columns
 from tracker.query.fields import FIELDS, Field, suggestion
 from tracker.query.filters import Node, parse
 from tracker.query.pages import Key, Order
-from tracker.stores.base import Jump, ParkedRecord, PartitionStatus
+from tracker.stores.base import Jump, ParkedRecord, PartitionStatus, StoreSize
 
 T = TypeVar("T")
 Filters: TypeAlias = str | Node | None
@@ -89,8 +89,10 @@ class Facts(msgspec.Struct):
     jumps: Sequence[Jump]
     parked_by_reason: dict[str, int]
     tasks: int
-    store_bytes: int | None
-    """Size of its files; None for a store in memory."""
+    purged: int
+    """Tasks of which attempts were purged."""
+    size: StoreSize | None
+    """None for a store in memory."""
     revision: int
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tracker.fold.event import stamp_time
 from tracker.fold.state import Layer, TaskState
+from tracker.fold.view import cut_fields
 from tracker.query.fields import Field, Kind
 
 _LISTS: dict[str, Callable[[TaskState], Iterable[Any]]] = {
@@ -20,7 +21,7 @@ _LISTS: dict[str, Callable[[TaskState], Iterable[Any]]] = {
     "attempts.launched": lambda state: (stamp_time(entry.launched) + "Z" for entry in state.attempts if entry.launched),
     "attempts.completed": lambda state: (entry.completed + "Z" for entry in state.attempts if entry.status),
     "attempts.completionStatus": lambda state: (entry.status for entry in state.attempts if entry.status),
-    "truncated": lambda state: state.truncated,
+    "truncated": cut_fields,
 }
 _LISTS["messages.localizedText.message"] = _LISTS["messages"]
 _LISTS["returns.name"] = _LISTS["returns"]

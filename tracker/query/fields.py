@@ -110,7 +110,7 @@ DECODED = _by_name(
     Field("attempts.launched", "", Kind.TIME, many=True),
     Field("attempts.completed", "", Kind.TIME, many=True),
     Field("attempts.completionStatus", "", Kind.WORD, words=get_args(CompletionStatus), many=True),
-    Field("truncated", "", Kind.WORD, words=("attempts", "attributes", "messages", "returns"), many=True),
+    Field("truncated", "", Kind.WORD, words=("attempts", "attributes", "messages", "purged", "returns"), many=True),
 )
 """Those that are decided on decoded states. ``messages`` is the messages' text, ``returns`` the returns' names."""
 

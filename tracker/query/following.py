@@ -22,8 +22,8 @@ class Change(msgspec.Struct, kw_only=True):
     """A task that changed, as it is now."""
 
     id: str
-    kind: Literal["changed", "left", "deleted"]
-    """``left``: it does not match the filter now; whether it did before is not known."""
+    kind: Literal["changed", "left", "deleted", "purged"]
+    """``left``: it does not match the filter now; whether it did before is not known. ``purged``: retention has removed it, no event."""
     document: dict[str, Any] | None
     """Of what ``changed``; else None."""
     revision: int
@@ -54,7 +54,8 @@ def changes(snapshot: Snapshot, since: int, where: Node | None, shown: Callable[
     def change(row: Row, told: int) -> Change:
         token = to_token(store, told)
         if row.state.deleted:
-            return Change(id=row.id, kind="deleted", document=None, revision=row.revision, token=token)
+            kind: Literal["deleted", "purged"] = "purged" if row.state.purged else "deleted"
+            return Change(id=row.id, kind=kind, document=None, revision=row.revision, token=token)
         if matches is not None and not matches(row):
             return Change(id=row.id, kind="left", document=None, revision=row.revision, token=token)
         return Change(id=row.id, kind="changed", document=shown(row), revision=row.revision, token=token)

@@ -137,7 +137,8 @@ class MemorySnapshot:
             jumps=self._store.jumps(),
             parked_by_reason=dict(sorted(reasons.items())),
             tasks=self.count(None),
-            store_bytes=None,
+            size=None,
+            purged=self._store.purged_count(),
             revision=self._revision,
         )
 

@@ -13,6 +13,7 @@ import msgspec
 
 from tracker.errors import UsageError
 from tracker.fold import view
+from tracker.model.times import shown as shown_time
 from tracker.query.base import Filters, Question, Row, Scan, Snapshot, field_named, parsed
 from tracker.query.freshness import freshness
 from tracker.query.histogram import histogram
@@ -31,6 +32,7 @@ __all__ = [
     "latest",
     "page",
     "parsed",
+    "purged",
     "shown",
     "together",
     "tree",
@@ -183,6 +185,20 @@ def why(id: str) -> Question[dict[str, view.Reason] | None]:
     def question(snapshot: Snapshot) -> dict[str, view.Reason] | None:
         row = snapshot.task(id)
         return None if row is None else view.why(id, row.state, snapshot.limits)
+
+    return question
+
+
+def purged(id: str) -> Question[str | None]:
+    """The sentence that a task was purged, and how it had ended; None where it was not, or was opened again by a later attempt."""
+
+    def question(snapshot: Snapshot) -> str | None:
+        row = snapshot.task(id)
+        mark = None if row is None or not row.state.deleted else row.state.purged
+        if mark is None:
+            return None
+        ended = f"attempt {mark.attempt} had ended with {mark.status} at {shown_time(mark.completed)}"
+        return f"task {id!r} was purged at {shown_time(mark.at)}: {ended}"
 
     return question
 

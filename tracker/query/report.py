@@ -10,7 +10,7 @@ import msgspec
 
 from tracker.model.times import to_datetime, to_utc
 from tracker.query.base import Facts
-from tracker.stores.base import Counters, Jump, PartitionStatus
+from tracker.stores.base import Counters, Jump, PartitionStatus, StoreSize
 
 ENDS_HOLD_S = 60
 """How long a worker's word on where a log ends is believed. Workers report far more often; after this no worker is alive."""
@@ -58,7 +58,10 @@ class StatusReport(msgspec.Struct, kw_only=True):
     """Without the deleted ones."""
     parked_by_reason: dict[str, int]
     jumps: Sequence[Jump]
-    store_bytes: int | None
+    purged: int
+    """Tasks of which attempts were purged, those among them that were opened again by later ones."""
+    size: StoreSize | None
+    """None of a store in memory."""
     revision: int
 
     def to_json(self) -> dict[str, Any]:
@@ -85,7 +88,9 @@ class StatusReport(msgspec.Struct, kw_only=True):
                 }
                 for jump in self.jumps
             ],
-            "storeBytes": self.store_bytes,
+            "purged": self.purged,
+            "storeBytes": None if self.size is None else self.size.bytes,
+            "storeFreeBytes": None if self.size is None else self.size.free_bytes,
             "revision": self.revision,
         }
 
@@ -102,7 +107,8 @@ def report(facts: Facts, now: datetime) -> StatusReport:
         tasks=facts.tasks,
         parked_by_reason=facts.parked_by_reason,
         jumps=facts.jumps,
-        store_bytes=facts.store_bytes,
+        purged=facts.purged,
+        size=facts.size,
         revision=facts.revision,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import msgspec
 
@@ -31,8 +31,28 @@ class Write(msgspec.Struct, gc=False):
     task_id: str
     registers: bytes
     columns: Columns | None
-    """None: the task is deleted."""
+    """None: the task is deleted, or purged."""
     loaded_revision: int | None
+    purged_at: str | None = None
+    """When attempts of it were purged, as `Columns` have times."""
+
+
+class Ended(NamedTuple):
+    """A task that has ended: its ``completed``, as `Columns` have times, and its id."""
+
+    completed: str
+    task_id: str
+
+
+BEGINNING = Ended("", "")
+
+
+class StoreSize(msgspec.Struct, frozen=True):
+    """What a store takes on the disk."""
+
+    bytes: int
+    free_bytes: int
+    """Of them, what is not used now: new rows go there, or `StatusStore.shrink` gives it back."""
 
 
 class Counters(msgspec.Struct):
@@ -181,4 +201,26 @@ class StatusStore(Protocol):
 
     def revision(self) -> int:
         """The revision of the newest commit; 0 before the first."""
+        ...
+
+    def ended(self, before: str, types: Sequence[str], *, after: Ended = BEGINNING, limit: int = 1_000) -> Sequence[Ended]:
+        """Tasks of these types whose ``completed`` is before a time (both as `Columns` have them), in the order of `Ended`, after one."""
+        ...
+
+    def purged(self, *, after: str = "", limit: int = 1_000) -> Sequence[str]:
+        """Ids of the tasks of which attempts were purged, ascending, those greater than ``after``; tasks that a later attempt has opened
+        again are among them.
+        """
+        ...
+
+    def purged_count(self) -> int:
+        """How many they are."""
+        ...
+
+    def size(self) -> StoreSize | None:
+        """What the store takes on the disk; None in memory."""
+        ...
+
+    def shrink(self, most_bytes: int) -> int:
+        """Give back so much of what is not used, in one short transaction; how much it was, 0 where there is no more, or it can't be."""
         ...

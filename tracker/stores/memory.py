@@ -14,7 +14,19 @@ import msgspec
 from tracker.errors import PositionConflict, StateConflict, StoreMismatch
 from tracker.model.limits import DEFAULT_LIMITS, Limits
 from tracker.model.records import Position, Record, TopicPartition
-from tracker.stores.base import OUTCOMES, Commit, Counters, Jump, Loaded, ParkedRecord, PartitionStatus, Write
+from tracker.stores.base import (
+    BEGINNING,
+    OUTCOMES,
+    Commit,
+    Counters,
+    Ended,
+    Jump,
+    Loaded,
+    ParkedRecord,
+    PartitionStatus,
+    StoreSize,
+    Write,
+)
 
 
 class MemoryStore:
@@ -162,6 +174,28 @@ class MemoryStore:
     def revision(self) -> int:
         """The revision of the newest commit; 0 before the first."""
         return self._revision
+
+    def ended(self, before: str, types: Sequence[str], *, after: Ended = BEGINNING, limit: int = 1_000) -> Sequence[Ended]:
+        """Tasks of these types that were completed before a time, by that and id."""
+        rows = ((id, write.columns) for id, (write, _) in list(self.tasks.items()))
+        found = (Ended(columns.completed, id) for id, columns in rows if columns and columns.completed and columns.type in types)
+        return sorted(each for each in found if each > after and each.completed < before)[:limit]
+
+    def purged(self, *, after: str = "", limit: int = 1_000) -> Sequence[str]:
+        """Ids of the tasks of which attempts were purged, ascending."""
+        return sorted(id for id, (write, _) in list(self.tasks.items()) if write.purged_at and id > after)[:limit]
+
+    def purged_count(self) -> int:
+        """How many they are."""
+        return sum(write.purged_at is not None for write, _ in list(self.tasks.values()))
+
+    def size(self) -> StoreSize | None:
+        """Nothing on the disk."""
+        return None
+
+    def shrink(self, most_bytes: int) -> int:  # noqa: ARG002 - as stores have it
+        """Nothing to give back."""
+        return 0
 
     def moment(self) -> tuple[dict[str, tuple[Write, int]], int]:
         """All tasks and the revision, of one moment."""

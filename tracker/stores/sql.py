@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,7 +23,21 @@ from tracker.errors import PositionConflict, StateConflict
 from tracker.model.limits import Limits
 from tracker.model.records import Position, Record, TopicPartition
 from tracker.stores import tables
-from tracker.stores.base import OUTCOMES, Advance, Commit, Counters, Jump, Loaded, ParkedRecord, PartitionStatus, Retried, Write
+from tracker.stores.base import (
+    BEGINNING,
+    OUTCOMES,
+    Advance,
+    Commit,
+    Counters,
+    Ended,
+    Jump,
+    Loaded,
+    ParkedRecord,
+    PartitionStatus,
+    Retried,
+    StoreSize,
+    Write,
+)
 from tracker.stores.sqlite_file import connect, execute_in_turn, translated
 
 _LOAD_CHUNK = 500
@@ -38,13 +53,20 @@ def _insert(table: Table, *names: str) -> str:
     return _text(insert(table).values({name: bindparam(name) for name in names}))
 
 
-_COLUMNS = [column.name for column in tables.task.columns if column.name not in ("id", "revision", "deleted", "registers")]
-_WRITTEN = ["revision", "deleted", "registers", *_COLUMNS]
+_COLUMNS = [column.name for column in tables.task.columns if column.name not in ("id", "revision", "deleted", "purged_at", "registers")]
+_WRITTEN = ["revision", "deleted", "registers", *_COLUMNS, "purged_at"]
+"""In the table's order, which is that of a compiled statement's values."""
 _INSERT_TASK = _insert(tables.task, "id", *_WRITTEN) + " ON CONFLICT DO NOTHING"
 _UPDATE_TASK = _text(
     update(tables.task)
     .where(tables.task.c.id == bindparam("task_id"), tables.task.c.revision == bindparam("loaded"))
     .values({name: bindparam(name) for name in _WRITTEN})
+)
+_DELETE_TASK = _text(delete(tables.task).where(tables.task.c.id == bindparam("task_id"), tables.task.c.revision == bindparam("loaded")))
+_ENDED = (
+    # Not by the index of types, which has hardly any: a value of a function has no index.
+    "SELECT completed, id FROM task WHERE completed < ? AND completed >= ? AND (completed, id) > (?, ?) "
+    "AND coalesce(type, '') IN ({}) ORDER BY completed, id LIMIT ?"
 )
 _LOAD = "SELECT id, registers, revision FROM task WHERE id IN ({})"
 _REVISIONS = "SELECT id, revision FROM task WHERE id IN ({})"
@@ -148,8 +170,7 @@ class SqlStore:
 
     def insert_tasks(self, cursor: sqlite3.Cursor, writes: Iterable[Write], revision: int) -> int:
         """New rows; returns how many of them were new indeed."""
-        rows = ((w.task_id, revision, w.columns is None, w.registers, *(w.columns or _DELETED_COLUMNS)) for w in writes)
-        cursor.executemany(_INSERT_TASK, rows)
+        cursor.executemany(_INSERT_TASK, ((w.task_id, *_task_row(w, revision)) for w in writes))
         return max(cursor.rowcount, 0)
 
     def _advance(self, cursor: sqlite3.Cursor, advance: Advance) -> None:
@@ -167,14 +188,19 @@ class SqlStore:
         # Rows in id order: neighbours in the index share pages.
         ordered = sorted(writes, key=lambda write: write.task_id)
         new = [write for write in ordered if write.loaded_revision is None]
-        known = [write for write in ordered if write.loaded_revision is not None]
-        inserted = self.insert_tasks(cursor, new, revision)
+        # What is deleted or purged is written anew, behind all others: in its place it would leave a page nearly empty, which SQLite joins
+        # with its neighbours where a row is deleted, and not where one gets shorter.
+        gone = [write for write in ordered if write.loaded_revision is not None and write.columns is None]
+        known = [write for write in ordered if write.loaded_revision is not None and write.columns is not None]
+        cursor.executemany(_DELETE_TASK, [(write.task_id, write.loaded_revision) for write in gone])
+        updated = cursor.rowcount if gone else 0
+        inserted = self.insert_tasks(cursor, [*new, *gone], revision)
         cursor.executemany(
             _UPDATE_TASK,
-            [(revision, w.columns is None, w.registers, *(w.columns or _DELETED_COLUMNS), w.task_id, w.loaded_revision) for w in known],
+            [(*_task_row(w, revision), w.task_id, w.loaded_revision) for w in known],
         )
-        updated = cursor.rowcount if known else 0
-        if inserted != len(new) or updated != len(known):
+        updated += cursor.rowcount if known else 0
+        if inserted != len(new) + len(gone) or updated != len(known) + len(gone):
             rows = self._revisions(cursor, [write.task_id for write in ordered])
             raise StateConflict([write.task_id for write in ordered if rows.get(write.task_id) != revision])
 
@@ -265,6 +291,51 @@ class SqlStore:
         with translated(self.path):
             (revision,) = self._connection.execute("SELECT CAST(value AS INTEGER) FROM meta WHERE name='revision'").fetchone()
         return int(revision)
+
+    def ended(self, before: str, types: Sequence[str], *, after: Ended = BEGINNING, limit: int = 1_000) -> Sequence[Ended]:
+        """Tasks of these types that were completed before a time, by that and id: read off the index of ``completed``."""
+        with translated(self.path):
+            statement = _ENDED.format(",".join("?" * len(types)))
+            rows = self._connection.execute(statement, (before, after.completed, *after, *types, limit)).fetchall()
+        return [Ended(*row) for row in rows]
+
+    def purged(self, *, after: str = "", limit: int = 1_000) -> Sequence[str]:
+        """Ids of the tasks of which attempts were purged, ascending: read off an index."""
+        with translated(self.path):
+            rows = self._connection.execute(
+                "SELECT id FROM task WHERE purged_at IS NOT NULL AND id > ? ORDER BY id LIMIT ?", (after, limit)
+            ).fetchall()
+        return [id for (id,) in rows]
+
+    def purged_count(self) -> int:
+        """How many they are; none in a store that no writer of this release has opened yet."""
+        with translated(self.path):
+            if not self._connection.execute("SELECT 1 FROM pragma_table_info('task') WHERE name='purged_at'").fetchone():
+                return 0
+            (count,) = self._connection.execute("SELECT count(*) FROM task WHERE purged_at IS NOT NULL").fetchone()
+        return int(count)
+
+    def size(self) -> StoreSize | None:
+        """The file and its log of changes; and how much of the file is free pages."""
+        with translated(self.path):
+            (free_pages,), (page_bytes,) = (
+                self._connection.execute(f"PRAGMA {name}").fetchone() for name in ("freelist_count", "page_size")
+            )
+        files = (Path(self.path), Path(self.path + "-wal"))
+        return StoreSize(sum(file.stat().st_size for file in files if file.exists()), free_pages * page_bytes)
+
+    def shrink(self, most_bytes: int) -> int:
+        """Move pages from the file's end into free ones; the file is shorter after the next checkpoint. Only where the store was made so."""
+        with self.transaction() as cursor:
+            (page_bytes,) = cursor.execute("PRAGMA page_size").fetchone()
+            (before,) = cursor.execute("PRAGMA freelist_count").fetchone()
+            cursor.execute(f"PRAGMA incremental_vacuum({max(1, most_bytes // page_bytes)})").fetchall()
+            (after,) = cursor.execute("PRAGMA freelist_count").fetchone()
+        return int(page_bytes * (before - after))
+
+
+def _task_row(write: Write, revision: int) -> tuple[Any, ...]:
+    return (revision, write.columns is None, write.registers, *(write.columns or _DELETED_COLUMNS), write.purged_at)
 
 
 def _parked_row(parked: ParkedRecord) -> tuple[Any, ...]:

@@ -94,10 +94,13 @@ def connect(path: str, *, limits: Limits | None, synchronous: str, create: bool)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
         try:
             connection.execute(f"PRAGMA busy_timeout={min(BUSY_STEP_MS, BUSY_TIMEOUT_MS)}")
-            outdated = schema.is_outdated(schema.stored_schema(connection))
+            stored = schema.stored_schema(connection)
+            outdated = schema.is_outdated(stored)
             if not outdated:
                 limits = schema.check(connection, limits)  # nothing was touched yet: it may be no store of ours
             connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
+            if stored is None:  # of a new file: another one is changed by a VACUUM alone, and would be written to here
+                execute_in_turn(connection, "PRAGMA auto_vacuum=INCREMENTAL", threading.Event())
             execute_in_turn(connection, "PRAGMA journal_mode=WAL", threading.Event())
             connection.execute(f"PRAGMA synchronous={synchronous}")
             connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")

@@ -215,7 +215,9 @@ class Status(Document):
     lag_unknown: list[LagUnknown]
     parked_by_reason: dict[str, Whole]
     jumps: list[JumpDocument]
+    purged: Whole = Field(description="Tasks that retention has purged; those that a later attempt opened again are among them.")
     store_bytes: Whole | None = Field(description="Size of its files; null of a store in memory.")
+    store_free_bytes: Whole | None = Field(description="Of them, what is free for new rows; null of a store in memory.")
     revision: Whole
     at: At
 

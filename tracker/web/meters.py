@@ -34,6 +34,10 @@ PARKED = Metric("tracker_parked_records", "gauge", ("reason",), "Refused records
 TASKS = Metric("tracker_tasks", "gauge", (), "Tasks in the store, without deleted ones.")
 REVISION = Metric("tracker_revision", "gauge", (), "Revision of the store's newest commit.")
 STORE_BYTES = Metric("tracker_store_bytes", "gauge", (), "Size of the store's files; absent of a store in memory.")
+STORE_FREE_BYTES = Metric("tracker_store_free_bytes", "gauge", (), "Of the store's files, what is free for new rows.")
+PURGED_TASKS = Metric(
+    "tracker_purged_tasks", "gauge", (), "Tasks that retention has purged; those that a later attempt opened again are among them."
+)
 STORE_READABLE = Metric(
     "tracker_store_readable", "gauge", (), "1 where this scrape could read the store, else 0 and what is of it is absent."
 )
@@ -60,6 +64,8 @@ METRICS = (
     TASKS,
     REVISION,
     STORE_BYTES,
+    STORE_FREE_BYTES,
+    PURGED_TASKS,
     STORE_READABLE,
     BATCH_SECONDS,
     BATCH_RECORDS,

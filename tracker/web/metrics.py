@@ -75,8 +75,10 @@ class StoreMetrics(Collector):
             return
         yield _gauge(names.TASKS, report.tasks)
         yield _gauge(names.REVISION, report.revision)
-        if report.store_bytes is not None:
-            yield _gauge(names.STORE_BYTES, report.store_bytes)
+        yield _gauge(names.PURGED_TASKS, report.purged)
+        if report.size is not None:
+            yield _gauge(names.STORE_BYTES, report.size.bytes)
+            yield _gauge(names.STORE_FREE_BYTES, report.size.free_bytes)
         parked = GaugeMetricFamily(names.PARKED.name, names.PARKED.help, labels=names.PARKED.labels)
         for reason, count in report.parked_by_reason.items():
             parked.add_metric([reason], count)

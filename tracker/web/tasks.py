@@ -20,7 +20,7 @@ from tracker.query.questions import SCAN_LIMIT
 from tracker.query.report import report
 from tracker.web import documents, parked
 from tracker.web.answers import WAITING, Cursor, Reading, Time, answer, answer_heads, clock, paged, problems, read
-from tracker.web.context import Served, TaskId
+from tracker.web.context import Context, Served, TaskId
 from tracker.web.problems import Problem
 from tracker.web.selection import parse_selection
 
@@ -133,7 +133,7 @@ async def get_task(served: Served, id: TaskId, wanted: Annotated[Showing, Query(
     """Get one task. An `If-None-Match` with the `ETag` of an earlier answer gives 304 while the task is the same."""
     select = None if wanted.fields is None else parse_selection(wanted.fields)
     found, at = await read(served, wanted, questions.document(id, extension=wanted.extension), clock(), small=True)
-    document = _there(found, id)
+    document = await _there(served, found, id)
     if select is not None:
         document = select(document)
     # Weak, as `at` moves on while the task stays.
@@ -147,7 +147,7 @@ async def get_task(served: Served, id: TaskId, wanted: Annotated[Showing, Query(
 async def explain_task(served: Served, id: TaskId, wanted: Annotated[Reading, Query()]) -> Response:
     """Explain one task: for each field the event that set it, or the rule that it follows. Of a deleted task, that it is deleted."""
     found, at = await read(served, wanted, questions.why(id), clock())
-    reasons = {name: _reason(reason) for name, reason in _there(found, id).items()}
+    reasons = {name: _reason(reason) for name, reason in (await _there(served, found, id)).items()}
     return answer({"id": id, "fields": reasons, "at": at})
 
 
@@ -156,7 +156,7 @@ async def get_task_tree(served: Served, id: TaskId, wanted: Annotated[Climbing, 
     """Get the tree around one task: its ancestors by `parentId` up to the topmost, and all its descendants."""
     question = questions.tree(id, max_tasks=wanted.max_tasks, max_depth=wanted.max_depth)
     found, at = await read(served, wanted, question, clock())
-    document = {**_there(found, id).to_json(), "at": at}
+    document = {**(await _there(served, found, id)).to_json(), "at": at}
     # A tree of 201 levels has 402 of JSON; orjson writes no more than 254.
     return answer(orjson.Fragment(msgspec.json.encode(document)))
 
@@ -196,9 +196,10 @@ async def get_status(served: Served, wanted: Annotated[Reading, Query()]) -> Res
     return answer({**report(facts, now).to_json(), "at": at})
 
 
-def _there(found: T | None, id: str) -> T:
+async def _there(served: Context, found: T | None, id: str) -> T:
     if found is None:
-        raise Problem(404, f"there is no task {id!r}")
+        purged: str | None = await served.tasks.ask(questions.purged(id), small=True)
+        raise Problem(404, purged or f"there is no task {id!r}")
     return found
 
 
