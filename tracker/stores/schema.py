@@ -18,9 +18,9 @@ import msgspec
 from tracker.errors import StoreError, StoreMismatch
 from tracker.model.limits import DEFAULT_LIMITS, FOLD_VERSION, Limits
 
-SCHEMA = "0002"
+SCHEMA = "0003"
 """The newest migration. Alembic is loaded only where a store is not there yet."""
-KNOWN_SCHEMAS = ("0001", "0002")
+KNOWN_SCHEMAS = ("0001", "0002", "0003")
 MIGRATION_WAIT_S = 30.0
 """For another process that makes or migrates the same store."""
 

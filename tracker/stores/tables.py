@@ -86,6 +86,8 @@ position = Table(
     Column("end_offset", Number),
     Column("end_seen_at", String),
     Column("committed_at", String),
+    Column("worker", String),
+    Column("claimed_at", String),
 )
 
 parked = Table(
