@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 from tests.crash.containers import Kafka, Postgres
-from tests.crash.fleet import FAKETIME, Fleet, Worker
+from tests.crash.fleet import ENDS_OF_SIGTERM, FAKETIME, Fleet, Worker
 from tests.crash.proxy import CLOSED, OPEN, SILENT, Proxies
 from tests.services.kafka import wait_until_ready
 
@@ -78,7 +78,7 @@ def leave(world: World) -> Ongoing | None:
     if worker is None:
         return None
     how = "static" if worker.static else "dynamic"
-    worker.signal(signal.SIGTERM, 0)
+    worker.signal(signal.SIGTERM, *ENDS_OF_SIGTERM)
     worker.static = world.rng.random() < 0.5
     worker.start_at = time.monotonic() + world.rng.uniform(0.2, 8)
     return Ongoing(f"stop and start again ({how} member)", worker.name, 6, _nothing)

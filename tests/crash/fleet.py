@@ -16,6 +16,8 @@ from typing import Any, Self
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 """Debian's package libfaketime."""
 STOP_S = 15.0
+ENDS_OF_SIGTERM = (0, -signal.SIGTERM)
+"""In order; or as any process, in the second before it listens to signals."""
 
 
 @dataclass
@@ -133,7 +135,7 @@ class Fleet:
         """End all in order; what was wrong on the way."""
         wrong = []
         for worker in self.workers:
-            worker.signal(signal.SIGTERM, 0)
+            worker.signal(signal.SIGTERM)
         for worker in self.workers:
             if worker.process is not None:
                 try:
@@ -141,7 +143,7 @@ class Fleet:
                 except subprocess.TimeoutExpired:
                     wrong.append(f"{worker.name} did not end within {STOP_S:.0f} s of SIGTERM")
                     continue
-                if code:
+                if code not in ENDS_OF_SIGTERM:
                     wrong.append(f"{worker.name} ended with {code} on SIGTERM")
         return wrong
 
