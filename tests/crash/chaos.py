@@ -63,6 +63,8 @@ class Plan:
     """Of each of the two topics."""
     every_s: tuple[float, float] = (1.5, 5.0)
     """From one fault to the next."""
+    rounds: int = 0
+    """So many times each fault comes alone first, so that its own stall can be told."""
     faults: dict[Maker, int] | None = None
     """None: all that the store can have."""
     options: list[str] = field(default_factory=list)
@@ -190,7 +192,7 @@ def run(plan: Plan) -> Report:
         made.fleet.start()
         producing = Producing(made.kafka.bootstrap, plan)
         try:
-            mischief = Mischief(made, plan.every_s, plan.faults)
+            mischief = Mischief(made, plan.every_s, plan.faults, plan.rounds)
             _disturb(plan, made, producing, mischief, stalls, eye)
             plan.say("the log is written; no more faults")
             mischief.end()
@@ -223,9 +225,9 @@ def _disturb(plan: Plan, made: World, producing: Producing, mischief: Mischief, 
         producing.check()
         made.fleet.tend()
         now = time.monotonic()
-        for kind in mischief.tend():
-            stalls.fault(kind.partition(" [")[0], now)
-            plan.say(f"{now - began:7.1f} s  {kind}")
+        for fault in mischief.tend(min(stalls.began.values(), default=0.0)):
+            stalls.faults.append(fault.span)
+            plan.say(f"{now - began:7.1f} s  {fault.kind} [{fault.on}, {fault.seconds:.1f} s]")
         partitions = eye.partitions()
         stalls.look({each.position.at: each.position.next_offset for each in partitions}, time.monotonic())
         if now - told > PROGRESS_S:
@@ -259,6 +261,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=1, help="how often each fault comes alone before they come as they like")
     parser.add_argument("--folder", type=Path, default=None, help="kept, with the workers' logs; default: a temporary one")
     told = parser.parse_args()
     seed = Random().randrange(10**6) if told.seed is None else told.seed
@@ -270,7 +273,16 @@ def main() -> int:
     def say(line: str) -> None:
         print(line, flush=True)
 
-    plan = Plan(told.events, seed, told.events / (told.minutes * 60), told.store, told.workers, folder=folder.absolute(), say=say)
+    plan = Plan(
+        told.events,
+        seed,
+        told.events / (told.minutes * 60),
+        told.store,
+        told.workers,
+        rounds=told.rounds,
+        folder=folder.absolute(),
+        say=say,
+    )
     report = run(plan)
     if told.folder is None and not report.wrong:
         shutil.rmtree(folder)

@@ -142,11 +142,11 @@ class Postgres(Container):
 
     @property
     def url(self) -> str:
-        """For whoever is not behind a proxy."""
-        return self.url_at(self.port)
+        """For whoever looks on: not behind a proxy, and as the superuser, whose connections have no limit."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/tracker"
 
     def url_at(self, port: int) -> str:
-        """The same through a port of this machine."""
+        """For a worker, through a port of this machine."""
         return f"postgresql://tracker@127.0.0.1:{port}/tracker"
 
     def wait(self) -> None:

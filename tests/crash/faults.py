@@ -14,8 +14,11 @@ from random import Random
 from tests.crash.containers import Kafka, Postgres
 from tests.crash.fleet import ENDS_OF_SIGTERM, FAKETIME, Fleet, Worker
 from tests.crash.proxy import CLOSED, OPEN, SILENT, Proxies
+from tests.crash.stalls import Span
 from tests.services.kafka import wait_until_ready
+from tracker.sources.kafka_link import CONSUMER
 
+SESSION_S = CONSUMER["session_timeout_ms"] / 1000
 STORE_FAULTS_EXIT = {1}
 """What a worker may end with that is started while its database is away: nothing waits yet, and whoever starts it tries again."""
 
@@ -51,9 +54,17 @@ class Ongoing:
     end: Callable[[], None]
     begin: Callable[[], None] = lambda: None
     """What takes its time (a container's restart); done before the seconds begin to run."""
+    span: Span = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.span = Span(self.kind, time.monotonic())
 
 
+START_S = 3.0
+"""Until a process has loaded what it needs and has joined; that is part of the fault."""
 Maker = Callable[[World], Ongoing | None]
+CALM_S = 2.0
+"""Between two faults that are to come alone."""
 
 
 def _nothing() -> None:
@@ -68,8 +79,9 @@ def kill(world: World) -> Ongoing | None:
     how = "static" if worker.static else "dynamic"
     worker.signal(signal.SIGKILL, -signal.SIGKILL)
     worker.static = world.rng.random() < 0.5
-    worker.start_at = time.monotonic() + world.rng.uniform(0.2, 6)
-    return Ongoing(f"kill -9 ({how} member)", worker.name, 1, _nothing)
+    away_s = world.rng.uniform(0.2, 6)
+    worker.start_at = time.monotonic() + away_s
+    return Ongoing(f"kill -9 ({how} member)", worker.name, away_s + START_S, _nothing)
 
 
 def leave(world: World) -> Ongoing | None:
@@ -80,8 +92,9 @@ def leave(world: World) -> Ongoing | None:
     how = "static" if worker.static else "dynamic"
     worker.signal(signal.SIGTERM, *ENDS_OF_SIGTERM)
     worker.static = world.rng.random() < 0.5
-    worker.start_at = time.monotonic() + world.rng.uniform(0.2, 8)
-    return Ongoing(f"stop and start again ({how} member)", worker.name, 6, _nothing)
+    away_s = world.rng.uniform(0.2, 6)
+    worker.start_at = time.monotonic() + away_s
+    return Ongoing(f"stop and start again ({how} member)", worker.name, away_s + START_S, _nothing)
 
 
 def freeze(world: World) -> Ongoing | None:
@@ -89,9 +102,9 @@ def freeze(world: World) -> Ongoing | None:
     worker = world.free_worker()
     if worker is None:
         return None
-    seconds = world.rng.uniform(1, 18)
+    seconds = world.rng.uniform(1, 3 * SESSION_S)
     worker.signal(signal.SIGSTOP)
-    kind = "SIGSTOP beyond the session" if seconds > 10 else "SIGSTOP within the session"
+    kind = f"SIGSTOP {'beyond' if seconds > SESSION_S else 'within'} the session"
     return Ongoing(kind, worker.name, seconds, lambda: worker.signal(signal.SIGCONT))
 
 
@@ -202,19 +215,24 @@ FAULTS: dict[Maker, int] = {
 
 
 class Mischief:
-    """Begins faults, two at a time at most, and ends them. `tend` is to be called a few times a second."""
+    """Begins faults and ends them: at first each alone, ``rounds`` times, one when all have recovered from the one before; then two at a
+    time at most. `tend` is to be called a few times a second.
+    """
 
-    def __init__(self, world: World, every_s: tuple[float, float], faults: dict[Maker, int] | None = None) -> None:
+    def __init__(self, world: World, every_s: tuple[float, float], faults: dict[Maker, int] | None = None, rounds: int = 0) -> None:
         self._world, self._every_s = world, every_s
         self._faults = FAULTS if faults is None else faults
+        self._alone = [maker for _ in range(rounds) for maker in self._faults]
+        self.idle_since = time.monotonic()
+        """When the last fault was over, if none goes on."""
         self._threads = ThreadPoolExecutor(4, "fault")
         self._beginning: dict[str, tuple[Ongoing, Future[None]]] = {}
         self._lasting: dict[str, tuple[Ongoing, float]] = {}
-        self._ending: dict[str, Future[None]] = {}
+        self._ending: dict[str, tuple[Ongoing, Future[None]]] = {}
         self._next_at = time.monotonic() + every_s[0]
 
-    def tend(self) -> list[str]:
-        """Whatever is due; the kinds that began now."""
+    def tend(self, recovered_at: float = 0.0) -> list[Ongoing]:
+        """Whatever is due; the faults that began now. ``recovered_at``: until then every partition has moved at least once more."""
         now = time.monotonic()
         for on, (ongoing, beginning) in list(self._beginning.items()):
             if beginning.done():
@@ -224,28 +242,33 @@ class Mischief:
         for on, (ongoing, until) in list(self._lasting.items()):
             if now >= until:
                 del self._lasting[on]
-                self._ending[on] = self._threads.submit(ongoing.end)
-        for on, ending in list(self._ending.items()):
+                self._ending[on] = ongoing, self._threads.submit(ongoing.end)
+        for on, (ongoing, ending) in list(self._ending.items()):
             if ending.done():
                 ending.result()
+                ongoing.span.ended = now
                 del self._ending[on]
                 self._world.busy.discard(on)
+                self.idle_since = now
         if not self._world.busy & {"broker", "database"}:
             self._world.fleet.tolerated.clear()
         if now < self._next_at or len(self._world.busy) >= 2:
             return []
+        if self._alone:
+            all_up = all(worker.is_up for worker in self._world.fleet.workers)
+            calm = not self._world.busy and all_up and recovered_at > self.idle_since + CALM_S
+            return self._begin(self._alone.pop(0)) if calm else []
         self._next_at = now + self._world.rng.uniform(*self._every_s)
-        return self._begin()
-
-    def _begin(self) -> list[str]:
         makers = list(self._faults)
-        maker = self._world.rng.choices(makers, [self._faults[each] for each in makers])[0]
+        return self._begin(self._world.rng.choices(makers, [self._faults[each] for each in makers])[0])
+
+    def _begin(self, maker: Maker) -> list[Ongoing]:
         ongoing = maker(self._world)
         if ongoing is None:
             return []
         self._world.busy.add(ongoing.on)
         self._beginning[ongoing.on] = ongoing, self._threads.submit(ongoing.begin)
-        return [f"{ongoing.kind} [{ongoing.on}, {ongoing.seconds:.1f} s]"]
+        return [ongoing]
 
     def end(self) -> None:
         """All that goes on is ended; nothing new begins."""

@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import inf
 
 from tracker.model.records import TopicPartition
 
 NOTED_S = 1.0
 """Shorter pauses are a batch's age, a sample's distance and this machine's breath."""
-BEFORE_S = 1.5
-"""A stall that begins so long after a fault may be its own: records of before it were still on their way."""
+AFTER_S = 1.5
+"""A stall that begins so long after a fault's end may be its own: records of before it were still on their way."""
+
+
+@dataclass
+class Span:
+    """A fault, from its begin to its end on the monotonic clock."""
+
+    kind: str
+    began: float
+    ended: float = inf
 
 
 @dataclass
@@ -21,12 +31,8 @@ class Stalls:
     began: dict[TopicPartition, float] = field(default_factory=dict)
     """When each partition has moved last."""
     _offsets: dict[TopicPartition, int] = field(default_factory=dict)
-    _faults: list[tuple[float, str]] = field(default_factory=list)
+    faults: list[Span] = field(default_factory=list)
     _found: list[tuple[float, float]] = field(default_factory=list)
-
-    def fault(self, kind: str, at: float) -> None:
-        """Something was done at a time."""
-        self._faults.append((at, kind))
 
     def look(self, offsets: dict[TopicPartition, int], at: float) -> None:
         """The positions at a time."""
@@ -40,14 +46,14 @@ class Stalls:
         """A line for each kind of fault: how often, and the longest stalls, alone and where others fell into the same stall."""
         alone, among = defaultdict[str, float](float), defaultdict[str, float](float)
         for began, ended in self._found:
-            inside = [kind for at, kind in self._faults if began - BEFORE_S <= at <= ended]
+            inside = [each.kind for each in self.faults if each.began <= ended and began <= each.ended + AFTER_S]
             if len(inside) == 1:
                 alone[inside[0]] = max(alone[inside[0]], ended - began)
             for kind in inside if len(inside) > 1 else ():
                 among[kind] = max(among[kind], ended - began)
             if not inside:
                 alone["(no fault)"] = max(alone["(no fault)"], ended - began)
-        counts = Counter(kind for _, kind in self._faults)
+        counts = Counter(each.kind for each in self.faults)
         lines = [f"{'fault':34} {'times':>5} {'longest stall, alone':>21} {'among others':>13}"]
         lines += [
             f"{kind:34} {counts[kind]:5} {_seconds(alone.get(kind)):>21} {_seconds(among.get(kind)):>13}"
@@ -58,7 +64,7 @@ class Stalls:
     @property
     def kinds(self) -> Iterable[str]:
         """The faults that there were."""
-        return {kind for _, kind in self._faults}
+        return {each.kind for each in self.faults}
 
 
 def _seconds(value: float | None) -> str:
