@@ -123,19 +123,27 @@ def _environment(settings: dict[str, str]) -> list[str]:
 
 
 class Postgres(Container):
-    """A server with a database and a role ``tracker`` that is no superuser. ``data_mb``: its files are on a file system of that size."""
+    """A server with a database and a role ``tracker`` that is no superuser.
 
-    def __init__(self, data_mb: int | None = None) -> None:
+    ``tables_mb``: the database's tables are on a file system of that size, ``/small``. The server's log is not: with that full, it ends.
+    """
+
+    def __init__(self, tables_mb: int | None = None) -> None:
         self.port = free_port()
         # On 127.0.0.1 alone, for the length of a test; and it has nothing to keep.
         options = ["-p", f"127.0.0.1:{self.port}:5432", "-e", "POSTGRES_PASSWORD=postgres", "-e", "POSTGRES_HOST_AUTH_METHOD=trust"]
-        if data_mb is not None:
-            options += ["--tmpfs", f"/var/lib/postgresql/data:size={data_mb}m"]
+        if tables_mb is not None:
+            options += ["--tmpfs", f"/small:size={tables_mb}m"]
         self.run(POSTGRES, "--shm-size", "256m", *options)
         try:
             self.wait()
             self.sql("CREATE ROLE tracker LOGIN PASSWORD 'tracker'")
-            self.sql("CREATE DATABASE tracker OWNER tracker")
+            where = ""
+            if tables_mb is not None:
+                docker("exec", "-u", "root", self.id, "sh", "-c", "mkdir /small/tables && chown postgres /small/tables")
+                self.sql("CREATE TABLESPACE small LOCATION '/small/tables'")
+                where = " TABLESPACE small"
+            self.sql(f"CREATE DATABASE tracker OWNER tracker{where}")
         except BaseException:
             docker("rm", "-fv", self.id, check=False)
             raise

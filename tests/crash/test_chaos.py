@@ -22,7 +22,7 @@ RATE = 1_200.0
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(SECONDS + 600)]
 
 
-@pytest.mark.parametrize("store", ["sqlite"])
+@pytest.mark.parametrize("store", ["sqlite", "postgres"])
 def test_chaos(tmp_path: Path, store: str) -> None:
     """Final states are the naive fold's, byte for byte; each record was counted once; no worker ended by itself or showed a traceback."""
     plan = Plan(int(SECONDS * RATE), SEED, RATE, store, folder=tmp_path)
