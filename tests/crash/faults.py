@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from random import Random
 
@@ -19,8 +20,8 @@ from tests.services.kafka import wait_until_ready
 from tracker.sources.kafka_link import CONSUMER
 
 SESSION_S = CONSUMER["session_timeout_ms"] / 1000
-STORE_FAULTS_EXIT = {1}
-"""What a worker may end with that is started while its database is away: nothing waits yet, and whoever starts it tries again."""
+EXCUSED_S = 20.0
+"""A worker that is started while its database is away ends with code 1, at the latest when its attempt to connect is over (10 s)."""
 
 
 @dataclass
@@ -69,6 +70,12 @@ CALM_S = 2.0
 
 def _nothing() -> None:
     """There is nothing to end: the supervisor starts the worker again."""
+
+
+def excuse(world: World, until: float) -> None:
+    """All workers may end with code 1 until then."""
+    for worker in world.fleet.workers:
+        worker.excused_until = until
 
 
 def kill(world: World) -> Ongoing | None:
@@ -125,8 +132,13 @@ def cut_database(world: World) -> Ongoing | None:
         return None
     state, link = world.rng.choice((SILENT, CLOSED)), f"{worker.name}-store"
     world.proxies.set(link, state)
-    worker.expected |= STORE_FAULTS_EXIT
-    return Ongoing(f"database cut off, {state}", worker.name, world.rng.uniform(1, 14), lambda: world.proxies.set(link, OPEN))
+    worker.excused_until = inf
+
+    def end() -> None:
+        world.proxies.set(link, OPEN)
+        worker.excused_until = time.monotonic() + EXCUSED_S
+
+    return Ongoing(f"database cut off, {state}", worker.name, world.rng.uniform(1, 14), end)
 
 
 def restart_broker(world: World) -> Ongoing | None:
@@ -152,11 +164,16 @@ def restart_database(world: World) -> Ongoing | None:
     def again() -> None:
         database.start()
         database.wait()
+        excuse(world, time.monotonic() + EXCUSED_S)
 
-    world.fleet.tolerated |= STORE_FAULTS_EXIT
+    def back() -> None:
+        database.wait()
+        excuse(world, time.monotonic() + EXCUSED_S)
+
+    excuse(world, inf)
     if world.rng.random() < 0.5:
         return Ongoing("database kill -9", "database", world.rng.uniform(0, 3), again, database.kill)
-    return Ongoing("database restart", "database", 0, database.wait, database.restart)
+    return Ongoing("database restart", "database", 0, back, database.restart)
 
 
 def limit_connections(world: World) -> Ongoing | None:
@@ -164,7 +181,7 @@ def limit_connections(world: World) -> Ongoing | None:
     database = world.database
     if database is None or "database" in world.busy:
         return None
-    world.fleet.tolerated |= STORE_FAULTS_EXIT
+    excuse(world, inf)
     limit = world.rng.choice((0, 1))
 
     def begin() -> None:
@@ -173,6 +190,7 @@ def limit_connections(world: World) -> Ongoing | None:
 
     def end() -> None:
         database.sql("ALTER ROLE tracker CONNECTION LIMIT -1")
+        excuse(world, time.monotonic() + EXCUSED_S)
 
     return Ongoing("connection limit", "database", world.rng.uniform(1, 8), end, begin)
 
@@ -250,8 +268,6 @@ class Mischief:
                 del self._ending[on]
                 self._world.busy.discard(on)
                 self.idle_since = now
-        if not self._world.busy & {"broker", "database"}:
-            self._world.fleet.tolerated.clear()
         if now < self._next_at or len(self._world.busy) >= 2:
             return []
         if self._alone:

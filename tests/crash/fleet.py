@@ -36,6 +36,8 @@ class Worker:
     """When the next process is due; while it is 0, one is there or none is wanted."""
     expected: set[int] = field(default_factory=set)
     """The exit codes that somebody has asked for, of the process that is there."""
+    excused_until: float = 0.0
+    """Until then exit code 1 is no news: it is started, over and over, while its store is away."""
     starts: int = 0
     ends: list[str] = field(default_factory=list)
     """Ends that nobody had asked for."""
@@ -123,7 +125,8 @@ class Fleet:
         for worker in self.workers:
             if worker.process is not None and (code := worker.process.poll()) is not None:
                 worker.process = None
-                if code not in worker.expected | self.tolerated:
+                excused = {1} if now < worker.excused_until else set()
+                if code not in worker.expected | self.tolerated | excused:
                     last = [each["message"] for each in worker.messages()[-3:]]
                     worker.ends.append(f"{worker.name} ended by itself with {code}: {' | '.join(last)[-1500:]}")
                 if not worker.start_at:

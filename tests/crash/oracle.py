@@ -12,7 +12,7 @@ import json
 import pickle
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -33,44 +33,83 @@ from tracker.stores.open import open_store
 
 SHARD_EVENTS = 60_000
 """The naive fold holds all events of a shard: some 200 MB."""
+CHUNK_RECORDS = 50_000
+PROCESSES = 2
 SHOWN = 5
 """So many differences of one kind are told."""
+
+
+Fates = dict[TopicPartition, Counter[str]]
 
 
 @dataclass
 class Expected:
     """How many records of each partition meet which fate: ``event``, ``ignored`` or ``parked:REASON``; and where the shards are."""
 
-    fates: dict[TopicPartition, Counter[str]] = field(default_factory=dict)
+    fates: Fates = field(default_factory=dict)
     ends: dict[TopicPartition, int] = field(default_factory=dict)
     shards: list[Path] = field(default_factory=list)
-    events: int = 0
+    """The stems of each shard's files."""
 
     @property
     def total(self) -> int:
         """All records."""
         return sum(counted.total() for counted in self.fates.values())
 
+    @property
+    def events(self) -> int:
+        """Those that are events."""
+        return sum(counted["event"] for counted in self.fates.values())
+
 
 class Shards:
-    """Records on their way into the shards."""
+    """Records on their way into the shards: written down in chunks, and each chunk decoded by another process."""
 
-    def __init__(self, folder: Path, count: int) -> None:
-        self.paths = [folder / f"shard-{number:04}" for number in range(count)]
-        self._files: list[IO[bytes]] = [path.open("wb") for path in self.paths]
+    def __init__(self, folder: Path, count: int, processes: int = PROCESSES) -> None:
+        self._folder, self._count = folder, count
+        self._pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+        self._chunk: list[Record] = []
+        self._decoding: list[Future[Fates]] = []
 
-    def add(self, record: Record) -> str:
-        """Its fate; an event goes into the shard of its task."""
+    def add(self, record: Record) -> None:
+        """One record of the log."""
+        self._chunk.append(record)
+        if len(self._chunk) == CHUNK_RECORDS:
+            self._flush()
+
+    def _flush(self) -> None:
+        path = self._folder / f"chunk-{len(self._decoding):04}"
+        path.write_bytes(pickle.dumps(self._chunk, protocol=5))
+        self._chunk = []
+        self._decoding.append(self._pool.submit(_decode_chunk, path, self._count))
+
+    def close(self, ends: dict[TopicPartition, int]) -> Expected:
+        """All are decoded."""
+        self._flush()
+        expected = Expected(ends=ends)
+        with self._pool:
+            for decoding in self._decoding:
+                for at, counted in decoding.result().items():
+                    expected.fates.setdefault(at, Counter()).update(counted)
+        expected.shards = [self._folder / f"shard-{number:04}" for number in range(self._count)]
+        return expected
+
+
+def _decode_chunk(path: Path, shards: int) -> Fates:
+    """Naive decoding: events into this chunk's file of their task's shard; how many records of each partition met which fate."""
+    fates: Fates = {}
+    files = [path.with_name(f"shard-{number:04}.{path.name}").open("wb") for number in range(shards)]
+    for record in pickle.loads(path.read_bytes()):
         found = naive_decode(record)
-        if not isinstance(found, NaiveEvent):
-            return found
-        pickle.dump(found, self._files[crc32(found.task_id.encode()) % len(self._files)], protocol=5)
-        return "event"
-
-    def close(self) -> None:
-        """All are written."""
-        for file in self._files:
-            file.close()
+        fates.setdefault(TopicPartition(record.topic, record.partition), Counter())[
+            "event" if isinstance(found, NaiveEvent) else found
+        ] += 1
+        if isinstance(found, NaiveEvent):
+            pickle.dump(found, files[crc32(found.task_id.encode()) % shards], protocol=5)
+    for file in files:
+        file.close()
+    path.unlink()
+    return fates
 
 
 async def read_log(bootstrap: str, topics: Iterable[str]) -> list[Record]:
@@ -104,32 +143,24 @@ async def _partitions(bootstrap: str, topics: Iterable[str]) -> list[KafkaPartit
 
 async def expect_log(bootstrap: str, topics: Iterable[str], folder: Path) -> Expected:
     """Read the whole log and spread it over shards."""
-    expected = Expected()
     async with AIOKafkaConsumer(bootstrap_servers=bootstrap) as consumer:
         sizes = sum((await consumer.end_offsets(await _partitions(bootstrap, topics))).values())
+    ends: dict[TopicPartition, int] = {}
     shards = Shards(folder, max(2, sizes // SHARD_EVENTS + 1))
-    async for record in _log(bootstrap, topics, expected.ends):
-        fate = shards.add(record)
-        expected.fates.setdefault(TopicPartition(record.topic, record.partition), Counter())[fate] += 1
-        expected.events += fate == "event"
-    shards.close()
-    expected.shards = shards.paths
-    return expected
+    async for record in _log(bootstrap, topics, ends):
+        shards.add(record)
+    return shards.close(ends)
 
 
 def expect_records(records: Iterable[Record], folder: Path, ends: dict[TopicPartition, int]) -> Expected:
     """The same of records that are at hand, as where a policy leaves some out."""
-    expected, shards = Expected(ends=ends), Shards(folder, 2)
+    shards = Shards(folder, 2, processes=1)
     for record in records:
-        fate = shards.add(record)
-        expected.fates.setdefault(TopicPartition(record.topic, record.partition), Counter())[fate] += 1
-        expected.events += fate == "event"
-    shards.close()
-    expected.shards = shards.paths
-    return expected
+        shards.add(record)
+    return shards.close(ends)
 
 
-def differences(expected: Expected, store_url: str, export: Path, *, processes: int = 2) -> list[str]:
+def differences(expected: Expected, store_url: str, export: Path, *, processes: int = PROCESSES) -> list[str]:
     """Every way in which the store and its export are not what the log says; empty: exact."""
     with open_store(store_url, create=False) as store:
         partitions, tasks = list(store.partitions()), store.task_count()
@@ -178,7 +209,8 @@ class _Shard:
 
 
 def _compare_shard(path: Path, store_url: str) -> _Shard:
-    documents = naive_fold(_pickled(path))
+    files = sorted(path.parent.glob(f"{path.name}.chunk-*"))
+    documents = naive_fold(event for file in files for event in _pickled(file))
     path.with_suffix(".jsonl").write_bytes(naive_export(documents))
     wrong: list[str] = []
     with open_store(store_url, create=False) as store:
@@ -196,7 +228,8 @@ def _compare_shard(path: Path, store_url: str) -> _Shard:
     if len(wrong) > SHOWN:
         wrong[SHOWN:] = [f"{len(wrong) - SHOWN} more tasks of {path.name} differ"]
     dead = sum(document is None for document in documents.values())
-    path.unlink()
+    for file in files:
+        file.unlink()
     return _Shard(len(documents) - dead, dead, wrong)
 
 
