@@ -21,7 +21,8 @@
     │   └── StateConflict             (retriable) another writer changed a row: reload, merge, commit again
     ├── TooLong                       1: a question took more time than it may
     ├── EmitError                     1: an event could not be written
-    └── TooManyParked                 3: more records are refused than --max-parked-ratio allows
+    ├── TooManyParked                 3: more records are refused than --max-parked-ratio allows
+    └── Stuck                         4: a worker had records to read and did not get on for as long as --exit-when-stuck allows
 
 Adapters translate foreign errors into these and nothing else leaves them. ``exit_code`` is what the command
 line ends with; ``retriable`` is what the projector decides by, never the text.
@@ -170,3 +171,9 @@ class TooManyParked(TrackerError):
     """More of the last records were refused than --max-parked-ratio allows."""
 
     exit_code = 3
+
+
+class Stuck(TrackerError):
+    """A worker that had records to read and did not get on, and was told to exit then."""
+
+    exit_code = 4

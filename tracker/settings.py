@@ -142,6 +142,8 @@ class Settings:
     store: str = "sqlite:///status.db"
     kafka_config: str | None = None
     instance: str | None = None
+    exit_when_stuck: float | None = None
+    """Seconds."""
     listen: str = "127.0.0.1:8080"
     serve: str | None = None
     """Where `tracker run` answers HTTP; None: it does not."""
@@ -201,6 +203,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "store": _text,
     "kafka_config": _text,
     "instance": _text,
+    "exit_when_stuck": duration_s,
     "listen": _text,
     "serve": _text,
     "access": _text,

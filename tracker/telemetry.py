@@ -51,6 +51,9 @@ RUN_PROGRESS = LogEvent(
 )
 RUN_STOPPING = LogEvent("run.stopping", logging.INFO, "{signal}: stopping; the running batch is committed or dropped whole")
 RUN_STOPPED = LogEvent("run.stopped", logging.INFO, "stopped after {read} records in {seconds:.1f} s; the next run goes on there")
+WORKER_STUCK = LogEvent("worker.stuck", logging.ERROR, "this worker is stuck: {trouble}. {stacks}")
+WORKER_MOVES = LogEvent("worker.moves", logging.WARNING, "this worker gets on again: {stage}")
+WORKER_EXITS = LogEvent("worker.exits", logging.ERROR, "this worker exits, as --exit-when-stuck asks: {trouble}")
 SIMULATION_STARTED = LogEvent(
     "simulation.started", logging.INFO, "{path} was missing: {events} simulated events written, and about {rate:g} more come every second"
 )
@@ -66,6 +69,9 @@ EVENTS = (
     RUN_PROGRESS,
     RUN_STOPPING,
     RUN_STOPPED,
+    WORKER_STUCK,
+    WORKER_MOVES,
+    WORKER_EXITS,
     SIMULATION_STARTED,
     RETENTION_PURGED,
     RETENTION_FAILED,

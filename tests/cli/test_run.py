@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -221,3 +222,39 @@ def test_demo_leaves_nothing_behind(tmp_path: Path) -> None:
         process.stderr.read()
 
     assert (process.returncode, "0 parked" in told, list(tmp_path.iterdir())) == (0, True, [])
+
+
+def test_a_worker_that_is_stuck_exits_with_code_4(cli, start, folder: Path, write_log, event) -> None:
+    """Somebody's lock on the store that never ends: the sentence says what the worker waits for, and how long it did."""
+    write_log(event("created", "t1", 1))
+    assert cli("run", "--until-end").code == 0
+    write_log(event("launched", "t1", 2))
+    holder = sqlite3.connect(folder / "status.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    process = start("run", "--exit-when-stuck", "2s")
+    _, said = process.communicate(timeout=DEADLINE_S)
+    holder.close()
+
+    assert process.returncode == 4
+    assert said.splitlines()[-1].startswith("tracker: partitions to read and no beginning for 2 s: the loop is claiming partitions")
+    assert "worker thread: execute_in_turn" in said
+    assert "Traceback" not in said
+
+
+def test_a_thread_that_hangs_for_good_does_not_keep_the_process(folder: Path) -> None:
+    """The end in order waits for the thread; after some seconds the process ends all the same, with code 4."""
+    script = folder / "hangs.py"
+    script.write_text(
+        "import asyncio, time\n"
+        "from tracker.cli import running\n"
+        "from tracker.projector import Options, Projector\n"
+        "from tracker.sources.open import open_source\n"
+        "from tracker.stores.memory import MemoryStore\n"
+        "running.EXIT_GRACE_S = 1.0\n"
+        "store = MemoryStore()\n"
+        "store.commit = lambda commit: time.sleep(3600)\n"
+        "make = lambda revoked: open_source('events.jsonl', follow=True, on_revoked=revoked)\n"
+        "asyncio.run(Projector(make, store, options=Options(exit_when_stuck_s=2.0), on_stuck=running.exit_soon).run())\n"
+    )
+    (folder / "events.jsonl").write_bytes(b"{}\n")
+    assert subprocess.run([sys.executable, script], cwd=folder, timeout=DEADLINE_S, check=False).returncode == 4

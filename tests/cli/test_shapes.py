@@ -119,6 +119,7 @@ def test_status_json(cli, filled: Path) -> None:
     assert list(partition) == [
         *("topic", "partition", "nextOffset", "endOffset", "lagRecords", "lagSeconds"),
         *("read", "applied", "unchanged", "ignored", "parked"),
+        *("worker", "claimedAt", "committedAt"),
     ]
     assert (partition["topic"], partition["partition"], partition["nextOffset"]) == (str(filled), 0, filled.stat().st_size)
 

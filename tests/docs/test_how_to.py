@@ -154,6 +154,15 @@ def test_keep_the_store_small(outputs) -> None:
     assert shown[3] == "1 purged\n"
 
 
+def test_run_many_workers(outputs) -> None:
+    """The worker that holds the log stands in the table, and in the document with its times."""
+    shown = [text for _, text in outputs("run-many-workers.md")]
+    [partition] = json.loads(shown[1])["partitions"]
+    assert "worker" in shown[0]
+    assert str(partition["worker"]).partition(":")[0] in shown[0]
+    assert partition["claimedAt"] <= partition["committedAt"]
+
+
 @pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")) or [PAGES], ids=lambda page: page.stem)
 def test_the_links_lead_somewhere(page: Path) -> None:
     """Every relative link names a file."""

@@ -190,12 +190,12 @@ async def test_a_lock_at_the_start_is_waited_for(tmp_path: Path, monkeypatch: py
         tries = 0
         plain = store.claim
 
-        def claim(beginnings: list[Position]) -> object:
+        def claim(beginnings: list[Position], worker: str = "") -> object:
             nonlocal tries
             tries += 1
             if tries == 2:
                 other.execute("ROLLBACK")
-            return plain(beginnings)
+            return plain(beginnings, worker)
 
         monkeypatch.setattr(store, "claim", claim)
         await run([*records, END], store)

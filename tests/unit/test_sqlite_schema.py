@@ -132,11 +132,14 @@ def test_a_store_of_the_first_schema_is_read_as_it_is_and_migrated_by_a_writer(t
     changed(path, "DROP INDEX task_purged")
     changed(path, "ALTER TABLE task DROP COLUMN purged_at")
     changed(path, "ANALYZE")
+    for column in ("worker", "claimed_at"):
+        changed(path, f"ALTER TABLE position DROP COLUMN {column}")
     changed(path, "UPDATE alembic_version SET version_num='0001'")
     reader = SqliteReader(str(path))
     with reader.snapshot() as snapshot:
         assert [row.id for row in snapshot.rows(None, parse_sorters("-completed"))] == ["a"]
         assert snapshot.facts().purged == 0
+        assert [each.worker for each in snapshot.partitions()] == [None]
     reader.close()
     with opened(path) as store:
         assert store.task_count() == 1

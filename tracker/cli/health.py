@@ -108,6 +108,7 @@ def _table(partitions: list[PartitionReport], now: datetime) -> Table:
     table.add_column("topic", overflow="fold")
     for name in ("part", "next", "end", "lag", "behind", "read", "parked", "committed"):
         table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("worker", overflow="fold")
     for each in partitions:
         age_s = _age_s(each.committed_at, now)
         row: list[Any] = [
@@ -119,6 +120,7 @@ def _table(partitions: list[PartitionReport], now: datetime) -> Table:
             f"{each.counters.read:,}",
             f"{each.counters.parked:,}",
             "-" if age_s is None else f"{output.span(max(0.0, age_s))} ago",
+            "-" if each.worker is None else output.visible(each.worker),
         ]
         table.add_row(Text(output.visible(each.topic)), *(Text(str(cell)) for cell in row))
     return table

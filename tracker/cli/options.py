@@ -56,6 +56,15 @@ Instance = Annotated[
         "--instance", metavar="NAME", help="Static membership in the Kafka group: a name that no other worker has.", show_default=False
     ),
 ]
+ExitWhenStuck = Annotated[
+    str | None,
+    typer.Option(
+        "--exit-when-stuck",
+        metavar="DURATION",
+        help="End with exit code 4 after so long with records to read and no progress, for whoever starts it again. [default: never]",
+        show_default=False,
+    ),
+]
 OnLostOffset = Annotated[
     str | None,
     typer.Option(

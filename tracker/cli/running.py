@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import socket
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from random import SystemRandom
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +18,7 @@ import typer
 from tracker import telemetry
 from tracker.cli import options, output, purging, simulating
 from tracker.cli.progress import Reporter
+from tracker.errors import Stuck
 from tracker.settings import Settings
 from tracker.telemetry import say
 
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
     from tracker.sources.base import OnRevoked, Source
     from tracker.stores.base import StatusStore
     from tracker.web.context import Writable
+
+EXIT_GRACE_S = 8.0
+"""A stop takes 5 seconds at most where nothing hangs."""
 
 
 def run(
@@ -48,6 +55,7 @@ def run(
     rate: options.Rate = None,
     kafka_config: options.KafkaConfig = None,
     instance: options.Instance = None,
+    exit_when_stuck: options.ExitWhenStuck = None,
     on_lost_offset: options.OnLostOffset = None,
     max_batch_records: options.MaxBatchRecords = None,
     max_batch_age: options.MaxBatchAge = None,
@@ -71,6 +79,7 @@ def run(
         rate=rate,
         kafka_config=kafka_config,
         instance=instance,
+        exit_when_stuck=exit_when_stuck,
         on_lost_offset=on_lost_offset,
         max_batch_records=max_batch_records,
         max_batch_age=max_batch_age,
@@ -120,6 +129,7 @@ async def _run(settings: Settings, *, follow: bool, until_end: bool, live: bool,
         max_parked_ratio=settings.max_parked_ratio,
         on_lost_offset=settings.on_lost_offset,  # type: ignore[arg-type]  # one of the three words: the settings have checked it
         until_end=until_end,
+        exit_when_stuck_s=settings.exit_when_stuck,
     )
     with open_store(settings.store, limits=options.limits_of(settings)) as store:
         async with contextlib.AsyncExitStack() as stack:
@@ -133,7 +143,14 @@ async def _run(settings: Settings, *, follow: bool, until_end: bool, live: bool,
                 for listener in listeners:
                     listener(made)
 
-            projector = Projector(make_source, store, options=projector_options, on_progress=on_progress)
+            projector = Projector(
+                make_source,
+                store,
+                options=projector_options,
+                on_progress=on_progress,
+                on_stuck=exit_soon,
+                worker=settings.instance or f"{socket.gethostname()}:{os.getpid()}",
+            )
             say(telemetry.RUN_STARTED, source=telemetry.masked(settings.source), store=telemetry.masked(settings.store))
             with _stopped_by_signals(projector):
                 await stack.enter_async_context(_served(settings, store, projector, listeners))
@@ -142,6 +159,14 @@ async def _run(settings: Settings, *, follow: bool, until_end: bool, live: bool,
         read = totals.counters.read
         say(telemetry.RUN_STOPPED, read=read, seconds=totals.seconds)
         return totals_document(totals, store)
+
+
+def exit_soon(trouble: str) -> None:
+    """The run of a stuck worker is asked to end in order; a thread or a loop that hangs can't, so the process ends all the same."""
+    say(telemetry.WORKER_EXITS, trouble=trouble)
+    timer = threading.Timer(EXIT_GRACE_S, os._exit, (Stuck.exit_code,))
+    timer.daemon = True
+    timer.start()
 
 
 def totals_document(totals: Totals, store: StatusStore) -> dict[str, Any]:
@@ -196,6 +221,7 @@ async def _served(
         query, writable = open_query(settings.store), lambda: open_store(settings.store, create=False)
     meters = web_meters()
     listeners.append(meters.on_progress)
+    meters.watch(lambda: projector.trouble)
     serving = prepared(settings, settings.serve, query, writable, settings.source, meters)
     stop = asyncio.Event()
     task = asyncio.create_task(serving(stop))

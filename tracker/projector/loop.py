@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,9 +21,19 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from tracker import telemetry
-from tracker.errors import LostOffset, PositionConflict, SourceChanged, SourceUnavailable, StoreUnavailable, TooManyParked
+from tracker.errors import (
+    LostOffset,
+    PositionConflict,
+    SourceChanged,
+    SourceUnavailable,
+    StoreUnavailable,
+    Stuck,
+    TooManyParked,
+    TrackerError,
+)
 from tracker.model.records import Batch, Position, TopicPartition
 from tracker.projector.projection import Abandoned, Projection, Station, no_seam
+from tracker.projector.watch import STUCK_AFTER_S, Sight, Watch
 from tracker.sources.base import OnRevoked, Source
 from tracker.stores.base import Counters, StatusStore
 
@@ -41,6 +52,7 @@ IDLE_WAIT_S = 0.25
 """How long one read waits for a first record: after that, other things get a look."""
 FIRST_BATCH_RECORDS = 2_000
 """The first commit of an assignment should come soon, and every task of it is to be loaded: of 1,000,000, 10,000 may take 2 s."""
+CLAIMING, SEEKING = "claiming partitions", "seeking"
 DROPPED = "batch dropped, reading goes on from the stored position: %s"
 STOP_BUDGET_S = 3.0
 """A stop or a revocation waits so long for the running batch. Then a stop gives it up, which may take a second more, of the 5 that it has."""
@@ -59,6 +71,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     on_lost_offset: Literal["stop", "earliest", "latest"] = "stop"
     until_end: bool = False
     """Stop when the store has reached the ends that the log had at the start, for all partitions."""
+    stuck_after_s: float = STUCK_AFTER_S
+    """With records to read and no progress for so long a worker says that it is stuck, and where."""
+    exit_when_stuck_s: float | None = None
+    """The run ends then with `Stuck`; None: it waits for better times."""
 
 
 class Totals(msgspec.Struct):
@@ -100,15 +116,28 @@ class Projector:
         *,
         options: Options | None = None,
         on_progress: Callable[[Progress], None] | None = None,
+        on_stuck: Callable[[str], None] = lambda _: None,
+        worker: str = "",
         seam: Callable[[str], None] = no_seam,
     ) -> None:
         self._options = options or Options()
         self._source = make_source(self._revoked)
-        self.projection = Projection(store, seam=seam)
+        self.projection = Projection(store, worker=worker, seam=seam)
         self._store = store
         self._on_progress = on_progress
+        self._on_stuck = on_stuck
         self._seam = seam
-        self._worker = ThreadPoolExecutor(1, "tracker-fold")
+        self._threads: dict[str, int] = {}
+        """The ids of our two threads."""
+        self._worker = ThreadPoolExecutor(1, "tracker-fold", self._note_thread, ("worker thread",))
+        self._stage = "starting"
+        """What the loop is at, for the watch."""
+        self._known_ends: Mapping[TopicPartition, Position] = {}
+        self._others: dict[TopicPartition, Position] = {}
+        """All stored positions, while this worker waits for partitions of its own."""
+        self._watch: Watch | None = None
+        self._failure: TrackerError | None = None
+        """What the watch ends the run with."""
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: asyncio.Task[None] | None = None
@@ -126,9 +155,46 @@ class Projector:
         elif not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stopping.set)
 
+    @property
+    def trouble(self) -> str | None:
+        """A sentence while this worker has records to read and does not get on; of any thread."""
+        return None if self._watch is None else self._watch.trouble
+
+    def _note_thread(self, name: str) -> None:
+        self._threads[name] = threading.get_ident()
+
+    def _sight(self) -> Sight:
+        """What the watch sees, from its own thread."""
+        ends, positions = self._known_ends, dict(self._others or self.projection.positions)
+        begins = self._stage in (CLAIMING, SEEKING)
+        lag = None if begins else sum(max(0, end.next_offset - positions[at].next_offset) for at, end in ends.items() if at in positions)
+        return Sight(self.projection.advanced, lag, f"the loop is {self._stage}, the worker thread {self.projection.stage}")
+
+    def _is_stuck(self, trouble: str) -> None:
+        """The watch's last word, in its thread. The run ends in order if it still can; ``on_stuck`` sees to it if not."""
+        self._failure = Stuck(f"{trouble}; it was told to exit then (--exit-when-stuck)")
+        self.stop()
+        self._on_stuck(trouble)
+
     async def run(self) -> Totals:
         """Go; raises the `TrackerError` that ended it, if one did."""
         self._loop = asyncio.get_running_loop()
+        self._note_thread("event loop")
+        options = self._options
+        with Watch(
+            self._sight,
+            lambda: self._threads,
+            asyncio.current_task(),
+            stuck_after_s=options.stuck_after_s,
+            exit_after_s=options.exit_when_stuck_s,
+            on_exit=self._is_stuck,
+        ) as self._watch:
+            totals = await self._run()
+        if self._failure is not None:
+            raise self._failure
+        return totals
+
+    async def _run(self) -> Totals:
         self._started = perf_counter()
         self._stop_wait = asyncio.create_task(self._stopping.wait())
         try:
@@ -146,12 +212,14 @@ class Projector:
 
     async def _follow_assignment(self) -> bool:
         """From an assignment to its end; True if there may be another."""
-        beginnings = await self._unless_stopping(self._source.assigned())
+        beginnings = await self._assigned()
         while beginnings is not None:
+            self._stage = CLAIMING
             positions = await self._unless_stopping(self._in_worker(partial(self.projection.claim, beginnings.values())))
             if positions is None:
                 break
             try:
+                self._stage = SEEKING
                 await self._seek(beginnings)
                 return await self._read_on()
             except PositionConflict as conflict:
@@ -160,6 +228,36 @@ class Projector:
                 if self._options.on_lost_offset == "stop":
                     raise
         return False
+
+    async def _assigned(self) -> Mapping[TopicPartition, Position] | None:
+        """The next assignment. While it does not come, the logs' ends are looked at: a worker that never gets one should be told of."""
+        self._stage = "waiting for partitions"
+        waiting = asyncio.ensure_future(self._unless_stopping(self._source.assigned()))
+        try:
+            while True:
+                done, _ = await asyncio.wait({waiting}, timeout=ENDS_EVERY_S)
+                if done:
+                    return waiting.result()
+                looking = asyncio.ensure_future(self._look_on())
+                await asyncio.wait({waiting, looking}, return_when=asyncio.FIRST_COMPLETED)
+                looking.cancel()
+                await asyncio.gather(looking, return_exceptions=True)
+        finally:
+            self._others = {}
+            if not waiting.done():
+                waiting.cancel()
+                await asyncio.gather(waiting, return_exceptions=True)
+
+    async def _look_on(self) -> None:
+        """How far the store is behind the logs while this worker holds nothing: what others commit is progress too."""
+        try:
+            ends = await self._ends()
+            stored = {each.position.at: each.position for each in await self._in_worker(self._store.partitions)}
+        except StoreUnavailable:
+            return
+        if stored != self._others:
+            self.projection.advanced += 1
+        self._others, self._known_ends = stored, ends or self._known_ends
 
     async def _seek(self, beginnings: Mapping[TopicPartition, Position]) -> None:
         """Go on at the stored positions; where the log has them no more, at those that the operator's policy chooses."""
@@ -210,6 +308,9 @@ class Projector:
             while not self._stopping.is_set():
                 if self._options.until_end and self._targets is None:
                     self._targets = await self._unless_stopping(self._ends())
+                if perf_counter() >= self._ends_due:  # first: a read that hangs must not hide that there is something to read
+                    self._stage = "looking for the ends"
+                    await self._unless_stopping(self._report_ends())
                 batch = await self._gather(min(most, self._options.max_batch_records))
                 if batch.positions:
                     await self._start(batch)
@@ -223,8 +324,6 @@ class Projector:
                 if batch.ended:
                     await self._finish()
                     return False
-                if perf_counter() >= self._ends_due:
-                    await self._unless_stopping(self._report_ends())
                 if self._targets is not None and await self._has_reached(self._targets):
                     break
             return False
@@ -241,6 +340,7 @@ class Projector:
             busy = self._running is not None and not self._running.done()
             if busy and deadline is not None:
                 wait_s = max(wait_s, 0.01)
+            self._stage = "reading"
             batch = await self._unless_stopping(self._source.read(most - gathered.record_count, wait_s))
             if batch is None or batch.reassigned:
                 return Batch({}, {}, reassigned=batch is not None)
@@ -301,6 +401,7 @@ class Projector:
         """Wait for the running batch, or for a stop; raises what the batch raised."""
         if self._running is None:
             return
+        self._stage = "waiting for the running batch"
         await self._race(self._running)
         if self._running.done():
             running, self._running = self._running, None
@@ -337,6 +438,7 @@ class Projector:
         ends = await self._ends()
         if ends is None:
             return
+        self._known_ends = ends
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         try:
             await self._in_worker(lambda: self._store.report_ends(ends.values(), now))

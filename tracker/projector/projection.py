@@ -87,8 +87,16 @@ class Step(msgspec.Struct):
 class Projection:
     """The store's states, brought forward batch by batch. One thread at a time."""
 
-    def __init__(self, store: StatusStore, *, seam: Callable[[str], None] = no_seam) -> None:
+    def __init__(self, store: StatusStore, *, worker: str = "", seam: Callable[[str], None] = no_seam) -> None:
         self.store = store
+        self.worker = worker
+        """What the store is told who holds the partitions; empty: nobody."""
+        self.stage = "idle"
+        """What the thread is at, for the watch."""
+        self.advanced = 0
+        """Goes up with each commit, and with each chunk of records that were not folded before."""
+        self._furthest: dict[TopicPartition, int] = {}
+        """The greatest offset folded of each partition: what is read again after a conflict is no progress."""
         self.positions: dict[TopicPartition, Position] = {}
         """Where the store is, as far as this worker knows: what the next commit expects."""
         self.beside: dict[TopicPartition, Position] = {}
@@ -110,7 +118,8 @@ class Projection:
         """The positions to go on at; forgets the last assignment and all states in memory."""
         self.forget()
         wanted = list(beginnings)
-        self.positions = dict(self.patiently(lambda: self.store.claim(wanted)))
+        self.stage = "claiming partitions"
+        self.positions = dict(self.patiently(lambda: self.store.claim(wanted, self.worker)))
         topics = {at.topic for at in self.positions}
         stored = (each.position for each in self.patiently(self.store.partitions))
         self.beside = {
@@ -118,6 +127,7 @@ class Projection:
             for position in stored
             if position.topic in topics and position.at not in self.positions and position.next_offset > 0
         }
+        self.stage = "idle"
         return self.positions
 
     def forget(self) -> None:
@@ -130,6 +140,8 @@ class Projection:
         advances = [Advance(expected=stored[at], next=new, counters=Counters()) for at, new in to.items()]
         jumps = [Jump(at=at, stored=stored[at].next_offset, chosen=new.next_offset, policy=policy, when=when) for at, new in to.items()]
         self.patiently(lambda: self.store.commit(Commit(advances=advances, jumps=jumps)))
+        self.advanced += 1
+        self._furthest.clear()
         self.positions.update((at, new) for at, new in to.items() if at in self.positions)
         self.beside = {at: position for at, position in self.beside.items() if at not in to}
 
@@ -142,6 +154,7 @@ class Projection:
         total = Counters()
         try:
             with _collector_off():
+                self.stage = "folding"
                 self._seam("before decode")
                 steps: dict[TopicPartition, Step] = {}
                 parked: list[ParkedRecord] = []
@@ -161,6 +174,8 @@ class Projection:
         except BaseException:
             self.forget()
             raise
+        finally:
+            self.stage = "idle"
         return total
 
     def _reached(
@@ -174,6 +189,10 @@ class Projection:
 
     def _fold_chunk(self, records: Sequence[Record], step: Step, parked: list[ParkedRecord]) -> None:
         started = perf_counter()
+        at, last = TopicPartition(records[0].topic, records[0].partition), records[-1].offset
+        if last > self._furthest.get(at, -1):
+            self._furthest[at] = last
+            self.advanced += 1
         decode = self._decode
         verdicts = [decode(record) for record in records]
         decoded = perf_counter()
@@ -251,10 +270,13 @@ class Projection:
         self.seconds.dump += perf_counter() - started
         if not advances:
             return
+        self.stage = "committing"
         self._seam("before commit")
         started = perf_counter()
         revision = self._commit(writes, advances, parked)
         self.seconds.commit += perf_counter() - started
+        self.advanced += 1
+        self.stage = "folding"
         self._seam("after commit")
         for task_id, entry in dirty.items():
             entry.revision, entry.dirty = revision, False
@@ -289,6 +311,7 @@ class Projection:
         """
         wait_s = 0.1
         said = False
+        stage = self.stage
         while True:
             if self.abandon.is_set():
                 raise Abandoned
@@ -298,10 +321,12 @@ class Projection:
                 if not said:
                     log.warning("the store is away, it will be tried again: %s", away)
                 said = True
+                self.stage = f"{stage}, waiting for the store ({away})"
                 self.abandon.wait(wait_s)
                 wait_s = min(2 * wait_s, LAST_WAIT_S)
             else:
                 if said:
+                    self.stage = stage
                     log.info("the store is back")
                 return answer
 

@@ -32,6 +32,10 @@ class PartitionReport(msgspec.Struct, kw_only=True):
     counters: Counters
     newest_event_time: str | None
     committed_at: str | None
+    """When a commit moved the position last, RFC 3339."""
+    worker: str | None
+    """Who claimed it last: an instance's name, or host and process id."""
+    claimed_at: str | None
 
     def to_json(self) -> dict[str, Any]:
         """The shape of ``status --json``."""
@@ -43,6 +47,9 @@ class PartitionReport(msgspec.Struct, kw_only=True):
             "lagRecords": self.lag_records,
             "lagSeconds": self.lag_seconds,
             **msgspec.to_builtins(self.counters),
+            "worker": self.worker,
+            "claimedAt": self.claimed_at,
+            "committedAt": self.committed_at,
         }
 
 
@@ -126,6 +133,8 @@ def _partition(status: PartitionStatus, now: datetime) -> PartitionReport:
         counters=status.counters,
         newest_event_time=status.newest_event_time,
         committed_at=status.committed_at,
+        worker=status.worker,
+        claimed_at=status.claimed_at,
     )
 
 

@@ -29,6 +29,8 @@ COMMIT_EVERY_S = 1.0
 """How often positions are told to Kafka: lag displays need no more, and a commit costs the broker a write."""
 COMMIT_TIMEOUT_S = 2.0
 """A commit is a courtesy to displays: it must not hold up a rebalance or a stop."""
+COMMIT_GIVE_UP_S = 45.0
+"""After a client's request timeout nothing is on its way any more, and a commit that is still tried again has lost its client."""
 LOSSES = 3
 """So many losses of a static name in quick succession are no accident."""
 
@@ -58,6 +60,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         self._stored: dict[KafkaPartition, int] = {}
         self._unread: set[TopicPartition] = set()
         self._committer: asyncio.Task[None] | None = None
+        self._committing: asyncio.Future[None] | None = None
         self._commit_failed = False
 
     def subscribe(self) -> None:
@@ -189,17 +192,24 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
             await self._commit()
 
     async def _commit(self) -> None:
-        if not self._link.is_open:
+        if not self._link.is_open or (self._committing is not None and not self._committing.done()):
             return
         held = self._link.consumer.assignment()
         offsets = {tp: offset for tp, offset in self._stored.items() if tp in held}
         if not offsets:
             return
         self._stored = {}
-        try:
-            async with asyncio.timeout(COMMIT_TIMEOUT_S):
-                await self._link.consumer.commit(offsets)
-        except (KafkaError, OSError, TimeoutError) as error:
+        # Not cancelled at the timeout: aiokafka shields its request, whose late error would be shown as one that nobody asked for.
+        self._committing = committing = asyncio.ensure_future(self._link.consumer.commit(offsets))
+        committing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        asyncio.get_running_loop().call_later(COMMIT_GIVE_UP_S, committing.cancel)
+        await asyncio.wait({committing}, timeout=COMMIT_TIMEOUT_S)
+        error: BaseException | None = TimeoutError()
+        if committing.done():
+            error = asyncio.CancelledError() if committing.cancelled() else committing.exception()
+        if error is not None and not isinstance(error, KafkaError | OSError | TimeoutError | asyncio.CancelledError):
+            raise error
+        if error is not None:
             self._stored = offsets | self._stored
             if not self._commit_failed:
                 log.info("Kafka did not take the positions of %s (%s); only lag displays need them", self._link.where, reason_of(error))

@@ -86,5 +86,5 @@ def _tame() -> None:
 
 def reason_of(error: BaseException | str | None) -> str:
     """An error in a few words for the end of a sentence."""
-    text = str(error or "no answer").strip()
+    text = " ".join(str(error or "no answer").split())
     return text if text and not isinstance(error, TimeoutError) else "no answer in time"

@@ -145,6 +145,10 @@ class PartitionStatus(msgspec.Struct, kw_only=True):
     end_seen_at: str | None = None
     committed_at: str | None = None
     """When the last commit of this partition was written, RFC 3339."""
+    worker: str | None = None
+    """Who claimed the partition last, by `Projector`'s name for itself; None: nobody who said so."""
+    claimed_at: str | None = None
+    """When that was, RFC 3339."""
 
 
 class StatusStore(Protocol):
@@ -153,7 +157,8 @@ class StatusStore(Protocol):
     Promises:
 
     1. ``claim`` gives the stored position of each partition; one that has none is seeded with the given beginning first, so
-       that the very first commit is guarded too.
+       that the very first commit is guarded too. ``worker`` (empty: nobody to be told of) is remembered beside each, for people to
+       see who holds what: the fence is the position alone.
     2. ``commit`` writes all of a `Commit` or nothing. Every advance's (one a partition) expected ``next_offset`` and identity are compared with the stored
        ones: a mismatch raises `PositionConflict`.
     3. Every write's ``loaded_revision`` is compared with the row's: a mismatch raises `StateConflict` naming the tasks.
@@ -171,7 +176,7 @@ class StatusStore(Protocol):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
-    def claim(self, beginnings: Iterable[Position]) -> Mapping[TopicPartition, Position]: ...
+    def claim(self, beginnings: Iterable[Position], worker: str = "") -> Mapping[TopicPartition, Position]: ...
 
     def load(self, task_ids: Sequence[str]) -> Mapping[str, Loaded]: ...
 

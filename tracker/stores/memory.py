@@ -59,8 +59,8 @@ class MemoryStore:
         if limits is not None and limits != self.limits:
             raise StoreMismatch(f"the store was made with {self.limits}, not {limits}: make a new one")
 
-    def claim(self, beginnings: Iterable[Position]) -> Mapping[TopicPartition, Position]:
-        """The stored position of each partition, seeded with the given beginning where there is none."""
+    def claim(self, beginnings: Iterable[Position], worker: str = "") -> Mapping[TopicPartition, Position]:
+        """The stored position of each partition, seeded with the given beginning where there is none; held by ``worker`` from now on."""
         claimed = {}
         with self._lock:
             for beginning in beginnings:
@@ -69,6 +69,8 @@ class MemoryStore:
                     held = self._partitions[beginning.at] = PartitionStatus(position=beginning, counters=Counters())
                 elif not held.position.identity and held.position.next_offset == beginning.next_offset:
                     held.position = beginning
+                if worker:
+                    held.worker, held.claimed_at = worker, _now()
                 claimed[beginning.at] = held.position
         return claimed
 

@@ -30,6 +30,9 @@ from tracker.stores.postgres_url import Address, address
 LOCK_STEP_MS = 500
 """A commit waits for another's rows in such steps, so that a stop need not wait for the other's transaction."""
 LOCK_TIMEOUT_S = 30.0
+FROZEN_MS = 5_000
+"""A worker that is frozen, or whose cable is out, between a transaction's statements and its COMMIT holds rows that all the others' batches
+may have: its session is ended after this. TCP alone would let it hold them for two hours."""
 CONNECT_PATIENCE_S = 30.0
 """A server that starts, or has no connection to spare, is asked again for so long when a store is opened."""
 T = TypeVar("T")
@@ -132,6 +135,7 @@ class PostgresStore(PostgresReads):
         if link.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
             link.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
         link.execute(f"SET LOCAL lock_timeout = {LOCK_STEP_MS}")
+        link.execute(f"SET LOCAL idle_in_transaction_session_timeout = {FROZEN_MS}")
 
     def read(self, statement: str, values: Any = None) -> list[tuple[Any, ...]]:
         """All rows of a reading statement."""
@@ -143,8 +147,8 @@ class PostgresStore(PostgresReads):
         if self._link is not None and not self._link.closed and self._link.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
             self._on_link(lambda link: link.execute("ROLLBACK"))
 
-    def claim(self, beginnings: Iterable[Position]) -> Mapping[TopicPartition, Position]:
-        """The stored position of each partition, seeded with the given beginning where there is none."""
+    def claim(self, beginnings: Iterable[Position], worker: str = "") -> Mapping[TopicPartition, Position]:
+        """The stored position of each partition, seeded with the given beginning where there is none; held by ``worker`` from now on."""
         self._unlock()
         wanted = sorted(beginnings, key=lambda each: each.at)
         t = self.qualifier
@@ -162,6 +166,11 @@ class PostgresStore(PostgresReads):
                         link.execute(
                             f"UPDATE {t}position SET identity = %s WHERE topic = %s AND partition = %s AND identity = '' AND next_offset = %s",
                             (at.identity, at.topic, at.partition, at.next_offset),
+                        )
+                    if worker:
+                        link.execute(
+                            f"UPDATE {t}position SET worker = %s, claimed_at = clock_timestamp() WHERE topic = %s AND partition = %s",
+                            (worker, at.topic, at.partition),
                         )
             return link.rows(
                 f"SELECT topic, partition, next_offset, identity FROM {t}position WHERE topic = ANY(%s)",
@@ -188,7 +197,6 @@ class PostgresStore(PostgresReads):
     def _locked(self, link: Link, statement: str, task_ids: Sequence[str]) -> list[tuple[Any, ...]]:
         with link.pipeline():
             self.begin(link)
-            link.execute("SET LOCAL idle_in_transaction_session_timeout = 5000")  # nobody waits for one that has died
             link.execute(f"SELECT FROM {self.qualifier}task WHERE id = ANY(%s) ORDER BY id FOR UPDATE", (self._wanted,))
         return link.rows(statement, (list(task_ids),))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Self, TypeVar
 
 import psycopg
@@ -77,6 +78,13 @@ class Link(psycopg.Connection[tuple[Any, ...]]):
             self.close()
             raise
 
+    @contextmanager
+    def pipeline(self) -> Iterator[psycopg.Pipeline]:
+        """See psycopg; but the server's timer for a transaction that nobody goes on with runs after it."""
+        with super().pipeline() as pipeline:
+            pipeline._exit_gen = partial(_exit, pipeline)  # type: ignore[method-assign]  # noqa: SLF001 - there is no public way
+            yield pipeline
+
     def _watched(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
         try:
             wanted = next(gen)
@@ -92,6 +100,19 @@ class Link(psycopg.Connection[tuple[Any, ...]]):
     def rows(self, statement: str, values: Any = None) -> list[tuple[Any, ...]]:
         """All rows of a statement, in binary."""
         return self.execute(statement, values, binary=True).fetchall()
+
+
+def _exit(pipeline: psycopg.Pipeline) -> Generator[Any, Any, None]:
+    """Psycopg's own, which ends a pipeline with a Sync, without the Flush that it sends after that.
+
+    The Sync has flushed already, and any message after it stops the server's idle_in_transaction_session_timeout without starting it again:
+    a worker that is frozen before its COMMIT would hold its rows for as long as it is.
+    """
+    try:
+        pipeline._enqueue_sync()  # noqa: SLF001
+        yield from pipeline._communicate_gen()  # noqa: SLF001
+    finally:
+        yield from pipeline._fetch_gen(flush=False)  # noqa: SLF001
 
 
 @contextmanager

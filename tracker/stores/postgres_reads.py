@@ -12,10 +12,10 @@ from tracker.stores import tables
 from tracker.stores.base import BEGINNING, Counters, Ended, Jump, ParkedRecord, PartitionStatus, StoreSize
 from tracker.stores.postgres_rows import THIS_REVISION, parked_record
 
-_TIMES = ", ".join(f"{name} AT TIME ZONE 'UTC'" for name in ("end_seen_at", "committed_at"))
+_TIMES = ", ".join(f"{name} AT TIME ZONE 'UTC'" for name in ("end_seen_at", "committed_at", "claimed_at"))
 _PARTITIONS = (
     "SELECT topic, partition, next_offset, identity, read, applied, unchanged, ignored, parked, "
-    f"newest_event_time AT TIME ZONE 'UTC', end_offset, {_TIMES} FROM {{0}}position ORDER BY topic, partition"
+    f"newest_event_time AT TIME ZONE 'UTC', end_offset, {_TIMES}, worker FROM {{0}}position ORDER BY topic, partition"
 )
 _ENDED = (
     "SELECT completed AT TIME ZONE 'UTC', id FROM {0}task WHERE completed < %s::timestamptz AND completed >= %s::timestamptz "
@@ -48,6 +48,8 @@ class PostgresReads(ABC):
                 end_offset=row[10],
                 end_seen_at=_short(row[11]),
                 committed_at=row[12] and row[12][:23] + "Z",
+                claimed_at=row[13] and row[13][:23] + "Z",
+                worker=row[14],
             )
             for row in self.read(_PARTITIONS.format(self.qualifier))
         ]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "0004"
 """The newest migration. Alembic is loaded only where a store is not there yet."""
-KNOWN_SCHEMAS = ("0001", "0002", "0004")
+KNOWN_SCHEMAS = ("0001", "0002", "0003", "0004")
 MIGRATION_WAIT_S = 30.0
 """For another process that makes or migrates the same store."""
 

@@ -90,9 +90,13 @@ _JUMP = _insert(tables.jump, "topic", "partition", "stored", "chosen", "policy",
 _PARTITIONS = _text(
     select(
         *(tables.position.c[name] for name in ("topic", "partition", "next_offset", "identity", *msgspec.structs.asdict(Counters()))),
-        *(tables.position.c[name] for name in ("newest_event_time", "end_offset", "end_seen_at", "committed_at")),
+        *(tables.position.c[name] for name in ("newest_event_time", "end_offset", "end_seen_at", "committed_at", "worker", "claimed_at")),
     ).order_by(tables.position.c.topic, tables.position.c.partition)
 )
+_PARTITIONS_BEFORE_WORKERS = _PARTITIONS.replace("position.worker, position.claimed_at", "NULL, NULL")
+"""Of a store of an older schema, which a reader leaves as it is."""
+_HAS_WORKERS = "SELECT count(*) FROM pragma_table_info('position') WHERE name='worker'"
+_HOLD = "UPDATE position SET worker=?, claimed_at=strftime('%Y-%m-%dT%H:%M:%fZ', 'now') WHERE topic=? AND partition=?"
 _DELETED_COLUMNS = (None,) * len(_COLUMNS)
 
 _headers_to_bytes = msgspec.msgpack.Encoder().encode
@@ -127,8 +131,8 @@ class SqlStore:
                     cursor.execute("ROLLBACK")
                 raise
 
-    def claim(self, beginnings: Iterable[Position]) -> Mapping[TopicPartition, Position]:
-        """The stored position of each partition, seeded with the given beginning where there is none."""
+    def claim(self, beginnings: Iterable[Position], worker: str = "") -> Mapping[TopicPartition, Position]:
+        """The stored position of each partition, seeded with the given beginning where there is none; held by ``worker`` from now on."""
         beginnings = list(beginnings)
         with self.transaction() as cursor:
             cursor.executemany(_CLAIM, [(at.topic, at.partition, at.next_offset, at.identity) for at in beginnings])
@@ -137,6 +141,8 @@ class SqlStore:
                 "UPDATE position SET identity=? WHERE topic=? AND partition=? AND identity='' AND next_offset=?",
                 [(at.identity, at.topic, at.partition, at.next_offset) for at in beginnings if at.identity],
             )
+            if worker:
+                cursor.executemany(_HOLD, [(worker, at.topic, at.partition) for at in beginnings])
             wanted = {at.at for at in beginnings}
             rows = cursor.execute("SELECT topic, partition, next_offset, identity FROM position").fetchall()
         return {position.at: position for position in (Position(*row) for row in rows) if position.at in wanted}
@@ -231,7 +237,8 @@ class SqlStore:
     def partitions(self) -> Sequence[PartitionStatus]:
         """Every partition that the store has a position of, by topic and partition."""
         with translated(self.path):
-            rows = self._connection.execute(_PARTITIONS).fetchall()
+            (has_workers,) = self._connection.execute(_HAS_WORKERS).fetchone()
+            rows = self._connection.execute(_PARTITIONS if has_workers else _PARTITIONS_BEFORE_WORKERS).fetchall()
         return [
             PartitionStatus(
                 position=Position(*row[:4]),
@@ -240,6 +247,8 @@ class SqlStore:
                 end_offset=row[10],
                 end_seen_at=row[11],
                 committed_at=row[12],
+                worker=row[13],
+                claimed_at=row[14],
             )
             for row in rows
         ]

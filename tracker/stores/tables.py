@@ -104,6 +104,8 @@ position = Table(
     Column("end_offset", Number),
     Column("end_seen_at", Time),
     Column("committed_at", Time),
+    Column("worker", Text),
+    Column("claimed_at", Time),
 )
 
 parked = Table(

@@ -174,6 +174,9 @@ class PartitionDocument(PositionDocument):
     unchanged: Whole
     ignored: Whole
     parked: Whole
+    worker: str | None = Field(description="Who claimed the partition last: an instance's name, or host and process id. Null: unknown.")
+    claimed_at: str | None
+    committed_at: str | None = Field(description="When a commit moved the position last.")
 
 
 class CountersDocument(Document):

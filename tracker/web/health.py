@@ -42,7 +42,8 @@ async def is_ready(served: Served) -> Response:
         return answer(NO_STORE, status=503)
     if not served.projects:
         return answer({"status": "ok", "reason": _unknown(partitions, now)})
-    reason = stuck(partitions, now, served.meters.uptime_s)
+    # A worker's own watch knows more, and leaves out the partitions of others.
+    reason = served.meters.trouble if served.meters.is_watched else stuck(partitions, now, served.meters.uptime_s)
     return answer({"status": "unavailable" if reason else "ok", "reason": reason}, status=503 if reason else 200)
 
 

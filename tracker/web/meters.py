@@ -5,6 +5,7 @@ Meters belong to an app (and to the projector beside it), not to the process, so
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -55,6 +56,9 @@ STREAMS_OPEN = Metric("tracker_streams_open", "gauge", (), "Clients that follow 
 STREAMS_DROPPED = Metric(
     "tracker_streams_dropped_total", "counter", (), "Clients that were too slow to follow and were told to begin anew."
 )
+WORKER_STUCK = Metric(
+    "tracker_worker_stuck", "gauge", (), "1 while this worker has records to read and does not get on; where the projector runs."
+)
 METRICS = (
     RECORDS,
     NEXT_OFFSET,
@@ -75,6 +79,7 @@ METRICS = (
     REQUEST_SECONDS,
     STREAMS_OPEN,
     STREAMS_DROPPED,
+    WORKER_STUCK,
 )
 """All there are, for the reference."""
 
@@ -99,6 +104,8 @@ class Meters:
         self._request_seconds = self._histogram(REQUEST_SECONDS, SECONDS)
         self.streams_open = Gauge(STREAMS_OPEN.name, STREAMS_OPEN.help, registry=self.registry)
         self.streams_dropped = self._counter(STREAMS_DROPPED)
+        self._worker_stuck = Gauge(WORKER_STUCK.name, WORKER_STUCK.help, registry=self.registry)
+        self._trouble: Callable[[], str | None] | None = None
 
     def _counter(self, metric: Metric) -> Counter:
         return Counter(metric.name, metric.help, metric.labels, registry=self.registry)
@@ -110,6 +117,21 @@ class Meters:
     def uptime_s(self) -> float:
         """Seconds since they were made, which is when the process began with its work."""
         return monotonic() - self._began
+
+    def watch(self, trouble: Callable[[], str | None]) -> None:
+        """Take a projector's word on its health: a sentence while it is stuck."""
+        self._trouble = trouble
+        self._worker_stuck.set_function(lambda: float(trouble() is not None))
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a projector says itself how it is."""
+        return self._trouble is not None
+
+    @property
+    def trouble(self) -> str | None:
+        """What it says; None: it gets on, or nobody is asked."""
+        return None if self._trouble is None else self._trouble()
 
     def on_progress(self, progress: Progress) -> None:
         """Take a batch that was committed."""

@@ -169,6 +169,22 @@ class ContentTests(StoreTests):
             store.claim(map(position, reversed(wanted)))
             assert [each.position.at for each in store.partitions()] == wanted
 
+    def test_a_claim_says_who_holds_a_partition(self, tmp_path: Path) -> None:
+        """The last one who said so, for all to see; commits, ends and a claim without a name leave it be."""
+        with self.open(tmp_path) as first, self.open(tmp_path) as second:
+            first.claim([position(), position(OTHER)], "one")
+            second.claim([position(OTHER)], "two")
+            first.commit(Commit(advances=[advance(0, 5)]))
+            first.report_ends([position(next_offset=9)], "2026-01-01T00:00:00Z")
+            first.claim([position()])
+
+            assert [status(second).worker, status(second, OTHER).worker] == ["one", "two"]
+            assert (status(second).claimed_at or "") >= "2026"
+
+    def test_nobody_is_said_to_hold_what_nobody_claimed_by_name(self, store: StatusStore) -> None:
+        """Both columns are empty then."""
+        assert (status(store).worker, status(store).claimed_at) == (None, None)
+
     def test_what_a_store_gave_is_not_changed_later(self, store: StatusStore) -> None:
         """A status that was asked for is of that moment."""
         before = status(store)

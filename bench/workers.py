@@ -1,0 +1,104 @@
+"""``python -m bench.workers``: from a real Kafka into PostgreSQL and SQLite by one, two and three workers, as processes of the command line.
+
+The clock runs from the first record in the store to the last one; what each side used of the processors meanwhile says what was the bottleneck.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.crash.chaos import Eye, make_topics
+from tests.crash.containers import Container, Kafka, Postgres
+from tests.crash.crash_log import TIMESTAMP_MS, produce_all
+from tests.naive.workload import lines
+from tracker.model.records import Record
+
+PARTITIONS = 6
+"""One, two and three workers get equal shares."""
+LOOK_S = 0.02
+
+
+def measure(kafka: Kafka, topic: str, url: str, worker_url: str, workers: int, events: int, folder: Path, seen: list[Container]) -> float:
+    """Records a second, by so many workers; prints a line."""
+    source = f"kafka://{kafka.bootstrap}/{topic}?group={uuid.uuid4().hex[:8]}"
+    command = [sys.executable, "-m", "tracker", "run", "--source", source, "--store", worker_url, "--until-end", "--json"]
+    used = {each.id: _processor_s(each) for each in seen}
+    with ExitStack() as stack:
+        log = stack.enter_context((folder / "workers.log").open("ab"))
+        running = [
+            stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL))
+            for _ in range(workers)
+        ]
+        eye = Eye(url)
+        began = ended = 0.0
+        first = read = 0
+        while read < events:
+            time.sleep(LOOK_S)
+            read = sum(each.counters.read for each in eye.partitions())
+            ended = time.perf_counter()
+            if read and not began:
+                began, first = ended, read
+            assert any(each.poll() is None for each in running) or read == events, f"see {folder}/workers.log"
+        eye.close()
+        shares = sorted(_read(each) for each in running)
+    rate = (read - first) / (ended - began)
+    spent = ", ".join(
+        f"{name} {(_processor_s(each) - used[each.id]) / (ended - began):.2f}"
+        for name, each in zip(("broker", "database"), seen, strict=False)
+    )
+    print(f"  {workers} workers: {rate:9,.0f}/s, shares {shares}; processors used by {spent}", flush=True)
+    return rate
+
+
+def _read(worker: subprocess.Popen[bytes]) -> int:
+    printed, _ = worker.communicate(timeout=60)
+    return int(json.loads(printed)["read"])
+
+
+def _processor_s(container: Container) -> float:
+    """Seconds that all processors have spent on it."""
+    text = container.execute("cat", "/sys/fs/cgroup/cpu.stat", check=False)
+    found = [line.split()[1] for line in text.splitlines() if line.startswith("usage_usec")]
+    return int(found[0]) / 1e6 if found else float("nan")
+
+
+def main() -> None:
+    """All of it."""
+    parser = argparse.ArgumentParser(prog="python -m bench.workers", description=__doc__)
+    parser.add_argument("--events", type=int, default=400_000)
+    events = parser.parse_args().events // 8 * 8
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    with Kafka({}) as kafka, Postgres() as postgres, tempfile.TemporaryDirectory(prefix="tracker-bench-") as name:
+        topic = "bench"
+        asyncio.run(make_topics(kafka.bootstrap, [topic], PARTITIONS))
+        keyed = (
+            Record(topic, number // 8 % PARTITIONS, 0, line, None, (), TIMESTAMP_MS)
+            for number, line in enumerate(lines(events // 8, interleave=1))
+        )
+        asyncio.run(produce_all(kafka.bootstrap, keyed))
+        print(f"{events:,} events, each task in one of {PARTITIONS} partitions", flush=True)
+        for store in ("PostgreSQL", "SQLite"):
+            print(f"into {store}", flush=True)
+            for workers in (1, 2, 3):
+                if store == "SQLite":
+                    url = worker_url = f"sqlite:///{name}/{workers}.db"
+                else:
+                    postgres.sql(f"CREATE DATABASE bench{workers} OWNER tracker")
+                    url, worker_url = (
+                        each.replace("/tracker", f"/bench{workers}") for each in (postgres.url, postgres.url_at(postgres.port))
+                    )
+                measure(kafka, topic, url, worker_url, workers, events, Path(name), [kafka, postgres] if store == "PostgreSQL" else [kafka])
+
+
+if __name__ == "__main__":
+    main()
