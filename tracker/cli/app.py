@@ -6,7 +6,22 @@ from typing import Annotated
 
 import typer
 
-from tracker.cli import emitting, exporting, health, histogram, parking, reading, replaying, running, serving, simulating, tree, watching
+from tracker.cli import (
+    differing,
+    emitting,
+    exporting,
+    health,
+    histogram,
+    parking,
+    reading,
+    rebuilding,
+    replaying,
+    running,
+    serving,
+    simulating,
+    tree,
+    watching,
+)
 
 app = typer.Typer(
     name="tracker",
@@ -36,6 +51,8 @@ def _root(
 app.command("run")(running.run)
 app.command("serve")(serving.serve)
 app.command("replay")(replaying.replay)
+app.command("rebuild")(rebuilding.rebuild)
+app.command("diff")(differing.diff)
 app.command("list")(reading.list_)
 app.command("get")(reading.get)
 app.command("count")(reading.count)

@@ -111,6 +111,8 @@ class Projection:
         self.forget()
         wanted = list(beginnings)
         self.positions = dict(self.patiently(lambda: self.store.claim(wanted)))
+        if self.store.limits != self._limits:  # it was rebuilt with others
+            self._limits, self._decode = self.store.limits, Decoder(self.store.limits).decode
         topics = {at.topic for at in self.positions}
         stored = (each.position for each in self.patiently(self.store.partitions))
         self.beside = {

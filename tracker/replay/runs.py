@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import gc
 import heapq
+import multiprocessing
+import os
+import threading
 from collections.abc import Iterable, Iterator
 from ctypes import Array, c_longlong
 from itertools import accumulate, groupby, islice
@@ -78,6 +81,15 @@ def share_progress(progress: Array[c_longlong]) -> None:
     """Called once in each process: bytes read so far, one counter a stretch."""
     global _progress  # noqa: PLW0603 - a process pool hands shared memory over in no other way
     _progress = progress
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """A parent that is killed leaves its pool waiting for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def fold_stretch(stretch: Stretch, limits: Limits, folder: str) -> Folded:
