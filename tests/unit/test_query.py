@@ -125,5 +125,6 @@ def test_the_report_in_json_has_the_promised_shape():
         "parkedByReason": {"not-json": 2},
         "jumps": [{"topic": "t", "partition": 0, "stored": 1, "chosen": 5, "policy": "earliest", "when": "2026-01-01T00:00:00Z"}],
         "storeBytes": 4096,
+        "rebuild": None,
         "revision": 3,
     }

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tracker.cli import (
+    auditing,
     differing,
     emitting,
     exporting,
@@ -53,6 +54,7 @@ app.command("serve")(serving.serve)
 app.command("replay")(replaying.replay)
 app.command("rebuild")(rebuilding.rebuild)
 app.command("diff")(differing.diff)
+app.command("verify")(auditing.verify)
 app.command("list")(reading.list_)
 app.command("get")(reading.get)
 app.command("count")(reading.count)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import asyncio
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tracker.cli import options, output
+from tracker.errors import UsageError
 from tracker.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,17 +26,22 @@ def diff(
     a: Side,
     b: Side,
     store: options.Store = None,
+    kafka_config: options.KafkaConfig = None,
     why: Annotated[bool, typer.Option("--why", help="For each field the event that set it, on both sides.")] = False,
     limit: Annotated[int, typer.Option("--limit", metavar="N", help="Show at most N tasks; all are counted.")] = 100,
     as_json: options.AsJson = False,
 ) -> None:
     """Compare two stores task by task. Exit code 3 if they differ."""
+    settings = Settings.load().with_flags(store=store, kafka_config=kafka_config)
+    asyncio.run(_diff(a, b, settings, why=why, limit=limit, as_json=as_json))
+
+
+async def _diff(a: str, b: str, settings: Settings, *, why: bool, limit: int, as_json: bool) -> None:
     from tracker.rebuild.differences import Comparison, differing, positions
 
-    settings = Settings.load().with_flags(store=store)
     comparison = Comparison()
-    with ExitStack() as stack:
-        sides = [stack.enter_context(_side(name, settings)) for name in (a, b)]
+    async with AsyncExitStack() as stack:
+        sides = await _sides(stack, a, b, settings)
         limits = [side.about().limits for side in sides]
         shown: list[Any] = []
         for pair in differing(sides[0], sides[1], comparison):
@@ -65,6 +72,25 @@ def diff(
         output.write_line(f"{comparison.tasks:,} tasks compared, {comparison.different:,} different{more}")
     if comparison.different or moved:
         raise typer.Exit(DIFFERENT)
+
+
+async def _sides(stack: AsyncExitStack, a: str, b: str, settings: Settings) -> tuple[Contents, Contents]:
+    """Both, opened. A log is folded up to where the other side, a store, has read it."""
+    if not _is_log(a) and not _is_log(b):
+        return stack.enter_context(_side(a, settings)), stack.enter_context(_side(b, settings))
+    if _is_log(a) and _is_log(b):
+        raise UsageError(f"{a} and {b} are two logs: expected a store on one side")
+    from tracker.rebuild.logs import Logs
+    from tracker.rebuild.verifying import folded_beside
+
+    log, name = (a, b) if _is_log(a) else (b, a)
+    logs = Logs(source=log, kafka_config=settings.kafka_config)
+    of_store, of_log = await folded_beside(stack, lambda: _side(name, settings), logs)
+    return (of_log, of_store) if _is_log(a) else (of_store, of_log)
+
+
+def _is_log(name: str) -> bool:
+    return name not in ("live", "shadow") and not name.startswith(("sqlite:", "postgresql:", "postgres:", "memory:"))
 
 
 def _side(name: str, settings: Settings) -> Contents:

@@ -160,7 +160,7 @@ def _report(outcome: Outcome, url: str, *, as_json: bool, quiet: bool) -> None:
                 "leftOut": note.left_out,
                 "read": note.read,
                 "hash": note.hash,
-                "lockSeconds": note.lock_s,
+                "lockSeconds": note.lock_seconds,
                 "seconds": round(outcome.seconds, 3),
                 "counters": msgspec.to_builtins(outcome.counters),
                 "liveCounters": msgspec.to_builtins(outcome.live_counters),
@@ -176,7 +176,7 @@ def _report(outcome: Outcome, url: str, *, as_json: bool, quiet: bool) -> None:
         )
         if swapped:
             output.write_line(
-                f"{url} has the new content (writers waited {note.lock_s:.2f} s); the old one is kept: "
+                f"{url} has the new content (writers waited {note.lock_seconds:.2f} s); the old one is kept: "
                 "tracker rebuild --rollback brings it back, --discard-old drops it"
             )
     if not swapped:

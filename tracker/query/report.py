@@ -60,6 +60,8 @@ class StatusReport(msgspec.Struct, kw_only=True):
     jumps: Sequence[Jump]
     store_bytes: int | None
     revision: int
+    rebuild: dict[str, Any] | None = None
+    """How the last rebuild stands; None if there was none."""
 
     def to_json(self) -> dict[str, Any]:
         """The shape of ``status --json``; ``lagUnknown`` lists the partitions without a lag, and since when (null: always)."""
@@ -87,6 +89,7 @@ class StatusReport(msgspec.Struct, kw_only=True):
             ],
             "storeBytes": self.store_bytes,
             "revision": self.revision,
+            "rebuild": self.rebuild,
         }
 
 
@@ -104,6 +107,7 @@ def report(facts: Facts, now: datetime) -> StatusReport:
         jumps=facts.jumps,
         store_bytes=facts.store_bytes,
         revision=facts.revision,
+        rebuild=facts.rebuild,
     )
 
 

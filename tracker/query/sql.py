@@ -253,6 +253,7 @@ class SqlSnapshot:
         reasons = select(tables.parked.c.reason, func.count()).group_by(tables.parked.c.reason).order_by(tables.parked.c.reason)
         with translated(self._path):
             parked_by_reason = dict(self._run(reasons).fetchall())
+            rebuild = self._connection.execute("SELECT value FROM meta WHERE name='rebuild'").fetchone()
         return Facts(
             partitions=self._store.partitions(),
             jumps=self._store.jumps(),
@@ -260,6 +261,7 @@ class SqlSnapshot:
             tasks=self.count(None),
             store_bytes=sum(file.stat().st_size for file in (Path(self._path), Path(self._path + "-wal")) if file.exists()),
             revision=self.revision(),
+            rebuild=None if rebuild is None else msgspec.json.decode(rebuild[0]),
         )
 
 

@@ -6,19 +6,22 @@ have none, then all runs are merged into the store in one transaction, as a repl
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 
+from tracker import replay
 from tracker.errors import StoreError
 from tracker.model.records import Position, TopicPartition
+from tracker.rebuild.following import UNTIL_ENDED, Follower
 from tracker.replay.pool import fold_all
 from tracker.replay.runs import Folded, Stretch, merged, parked_records
 from tracker.sources.files import is_compressed
 from tracker.sources.jsonl import byte_ranges
-from tracker.stores.base import Advance, Commit, Counters
+from tracker.stores.base import Advance, Commit, Counters, StatusStore
 from tracker.stores.sql import SqlStore
 from tracker.stores.sql_fill import fill
 
@@ -35,24 +38,35 @@ class _Plan(msgspec.Struct):
     """Where each file's last stretch ends."""
 
 
-def can_be_folded(beginnings: Mapping[TopicPartition, Position], from_bytes: int) -> bool:
-    """Whether these logs are plain files, and large enough for processes of their own."""
-    files = [Path(at.topic) for at in beginnings]
-    if not files or not all(at.topic.startswith("/") for at in beginnings) or any(is_compressed(str(file)) for file in files):
+def can_be_folded(store: StatusStore, follower: Follower, aims: Mapping[TopicPartition, int]) -> bool:
+    """Whether the store is empty, and these logs are plain files that are worth processes of their own."""
+    if not isinstance(store, SqlStore) or store.revision() or UNTIL_ENDED in aims.values():
         return False
-    return sum(file.stat().st_size for file in files if file.is_file()) >= from_bytes
+    return can_be_cut(follower.beginnings)
+
+
+def can_be_cut(logs: Iterable[TopicPartition]) -> bool:
+    """Whether these are plain files, and large enough."""
+    files = [Path(at.topic) for at in logs]
+    if not files or not all(file.is_absolute() and file.is_file() and not is_compressed(str(file)) for file in files):
+        return False
+    return sum(file.stat().st_size for file in files) >= replay.PARALLEL_FROM_BYTES
 
 
 def fold_files(
-    store: SqlStore,
+    store: StatusStore,
     aims: Mapping[TopicPartition, int],
     beginnings: Mapping[TopicPartition, Position],
     folder: Path,
-    workers: int,
-    on_bytes: Callable[[int], None],
-    seam: Callable[[str], None],
+    jobs: int | None,
+    on_bytes: Callable[[int], None] = lambda _: None,
+    seam: Callable[[str], None] = lambda _: None,
 ) -> Counters:
-    """Fold these files up to ``aims`` into the empty store. ``folder`` is where a run that was killed has left its work."""
+    """Fold these files up to ``aims`` into the empty store, in so many processes (None: one a core).
+
+    ``folder`` is where a run that was killed has left its work.
+    """
+    assert isinstance(store, SqlStore)
     plan = _planned(aims, beginnings, folder)
     done = {stretch.index: found for stretch in plan.stretches if (found := _done(folder, stretch)) is not None}
     bytes_before = sum(stretch.end - stretch.begin for stretch in plan.stretches if stretch.index in done)
@@ -70,7 +84,7 @@ def fold_files(
         done[index] = folded
         seam("a stretch is folded")
 
-    fold_all(numbered, store.limits, workers, str(attempt), lambda read: on_bytes(bytes_before + read), on_folded)
+    fold_all(numbered, store.limits, jobs or os.cpu_count() or 1, str(attempt), lambda read: on_bytes(bytes_before + read), on_folded)
     seam("all is folded")
     return _store(store, plan, [done[stretch.index] for stretch in plan.stretches])
 

@@ -12,10 +12,9 @@ from typing import Any
 import msgspec
 
 from tracker.errors import UsageError
-from tracker.rebuild.folding import can_be_folded
+from tracker.rebuild.folding import can_be_cut
 from tracker.rebuild.following import UNTIL_ENDED, Follower
 from tracker.rebuild.run import Order
-from tracker.replay import PARALLEL_FROM_BYTES
 from tracker.stores.contents import Shadow
 from tracker.stores.sql import SqlStore
 
@@ -94,7 +93,7 @@ async def predict(shadow: Shadow, order: Order) -> Prediction:
                 sampled += counted[0]
                 sampled_offsets += sum(aims[at] - begins[at] for at in aims)
                 total_offsets += sum(lengths.values())
-                if not order.records_per_s and can_be_folded(follower.beginnings, PARALLEL_FROM_BYTES):
+                if not order.records_per_s and can_be_cut(follower.beginnings):
                     processes = max(processes, order.jobs or os.cpu_count() or 1)
     records = sampled * total_offsets // sampled_offsets if sampled_offsets else 0
     rate = sampled / seconds if seconds else 0.0

@@ -13,7 +13,6 @@ compared again while its writers wait for the exchange, so nothing is exchanged 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from math import inf
@@ -29,11 +28,8 @@ from tracker.rebuild.differences import Comparison, LeftOut, Pair, differing, is
 from tracker.rebuild.folding import can_be_folded, fold_files
 from tracker.rebuild.following import UNTIL_ENDED, Follower, Pace
 from tracker.rebuild.logs import Logs
-from tracker.replay import PARALLEL_FROM_BYTES
 from tracker.stores.base import Counters, StatusStore
 from tracker.stores.contents import Contents, Shadow
-from tracker.stores.sql import SqlStore
-from tracker.stores.sqlite_shadow import SqliteShadow
 
 State: TypeAlias = Literal["building", "catching-up", "verifying", "different", "swapping", "swapped", "rolled-back"]
 SEAMS = (
@@ -58,7 +54,7 @@ NEAR_RECORDS = 5_000
 """So near the live store the rest is read while its writers wait: 0.1 s."""
 
 
-class Note(msgspec.Struct, kw_only=True):
+class Note(msgspec.Struct, kw_only=True, rename="camel"):
     """How a rebuild stands: JSON in the live store, and what ``tracker status`` shows."""
 
     state: State
@@ -75,7 +71,7 @@ class Note(msgspec.Struct, kw_only=True):
     """Compared by the last verification."""
     different: int = 0
     left_out: int = 0
-    lock_s: float = 0.0
+    lock_seconds: float = 0.0
     """How long the live store's writers waited for the exchange."""
     hash: str = ""
     """Of all ids and states of the shadow when it was verified."""
@@ -202,22 +198,13 @@ class Rebuild:
         live = self._live_positions()
         for follower in self._followers:
             aims = follower.aims(live)
-            if self._in_parallel(store, follower, aims):
-                assert isinstance(store, SqlStore)
-                assert isinstance(self._shadow, SqliteShadow)
+            if not self._order.records_per_s and can_be_folded(store, follower, aims):
                 self._note.total = sum(aims.values())
-                workers = self._order.jobs or os.cpu_count() or 1
-                counters = await asyncio.to_thread(
-                    fold_files, store, aims, follower.beginnings, self._shadow.folder, workers, self._on_bytes, self._seam
-                )
+                folder, jobs = self._shadow.folder, self._order.jobs
+                counters = await asyncio.to_thread(fold_files, store, aims, follower.beginnings, folder, jobs, self._tell, self._seam)
                 self._note.read += counters.read
             await self._follow([follower], aims)
         self._say("catching-up")
-
-    def _in_parallel(self, store: StatusStore, follower: Follower, aims: Mapping[TopicPartition, int]) -> bool:
-        if self._order.records_per_s or not isinstance(store, SqlStore) or store.revision():
-            return False
-        return UNTIL_ENDED not in aims.values() and can_be_folded(follower.beginnings, PARALLEL_FROM_BYTES)
 
     async def _follow(self, followers: Iterable[Follower], aims: Mapping[TopicPartition, int]) -> None:
         self._note.total = sum(aim for aim in aims.values() if aim != UNTIL_ENDED)
@@ -252,6 +239,7 @@ class Rebuild:
         await self._catch_up()
         self._say("swapping")
         began_s = monotonic()
+        self._seam("swapping")
         self._noted_s = inf  # whoever holds the lock can't wait for it
         with self._shadow.live_standing() as standing:
             self._seam("standing")
@@ -266,12 +254,12 @@ class Rebuild:
                 self._note.different += len(now - wanted)
             else:
                 self._note.state, self._note.noted_at = "swapped", self._clock()
-                self._note.lock_s = round(monotonic() - began_s, 3)
+                self._note.lock_seconds = round(monotonic() - began_s, 3)
                 standing.exchange((wanted - again) | now, to_text(self._note))
         if self._note.state != "swapped":
             self._say("different")
             return outcome
-        self._note.lock_s = round(monotonic() - began_s, 3)
+        self._note.lock_seconds = round(monotonic() - began_s, 3)
         self._seam("swapped")
         store.__exit__(None, None, None)
         self._shadow.keep_old()
@@ -317,9 +305,6 @@ class Rebuild:
         self._seam("a batch is folded")
         self._note.read += records
         self._tell(sum(sum(follower.at.values()) for follower in self._followers))
-
-    def _on_bytes(self, read: int) -> None:
-        self._tell(read)
 
     def _tell(self, done: int) -> None:
         note, now_s = self._note, monotonic()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
+from random import Random
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -58,6 +60,10 @@ class Contents(Protocol):
         """Those of them that it has."""
         ...
 
+    def sample(self, count: int, random: Random) -> Sequence[Holding]:
+        """So many tasks (fewer where it has not so many), any of them as likely as the others or nearly so; no two the same."""
+        ...
+
     def changed_after(self, revision: int) -> set[str]:
         """Ids of the tasks that later commits wrote."""
         ...
@@ -94,6 +100,9 @@ class Shadow(Protocol):
 
     Only one process at a time may use it (`alone`). Each method is whole or has no effect, whenever the process is killed.
     """
+
+    folder: Path
+    """For what is on its way into the shadow."""
 
     def alone(self) -> AbstractContextManager[None]:
         """The right to change the shadow. Raises `StoreError` while another process has it."""

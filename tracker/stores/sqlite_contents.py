@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from random import Random
 from types import TracebackType
 from typing import Any, Self
 
@@ -107,6 +108,21 @@ class SqliteContents:
         """Those of them that it has."""
         with translated(self._path):
             return some(self._connection, "task", task_ids)
+
+    def sample(self, count: int, random: Random) -> Sequence[Holding]:
+        """Rows at random places of the table."""
+        with translated(self._path):
+            if count >= self._about.tasks:
+                return list(self.holdings())
+            (last,) = self._connection.execute("SELECT max(rowid) FROM task").fetchone()
+            found = dict[str, Holding]()
+            while len(found) < count:
+                row = self._connection.execute(
+                    f"SELECT {COLUMNS} FROM task WHERE rowid >= ? LIMIT 1",  # noqa: S608 - our own names
+                    (random.randint(1, last),),
+                ).fetchone()
+                found[row[0]] = Holding(row[0], row[1], row[2:])
+            return list(found.values())
 
     def changed_after(self, revision: int) -> set[str]:
         """Ids of the tasks that later commits wrote."""

@@ -216,6 +216,9 @@ class Status(Document):
     parked_by_reason: dict[str, Whole]
     jumps: list[JumpDocument]
     store_bytes: Whole | None = Field(description="Size of its files; null of a store in memory.")
+    rebuild: dict[str, Any] | None = Field(
+        description="How the last rebuild stands: its `state`, `sources`, how much is `done` of the `total`, tasks compared and `different`; null if there was none."
+    )
     revision: Whole
     at: At
 

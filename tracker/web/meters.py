@@ -51,6 +51,10 @@ STREAMS_OPEN = Metric("tracker_streams_open", "gauge", (), "Clients that follow 
 STREAMS_DROPPED = Metric(
     "tracker_streams_dropped_total", "counter", (), "Clients that were too slow to follow and were told to begin anew."
 )
+AUDITED = Metric("tracker_audit_tasks_total", "counter", (), "Tasks that were folded again from the log; where `run --audit` works.")
+AUDIT_DIFFERENCES = Metric(
+    "tracker_audit_differences_total", "counter", (), "Those of them that were not what the store has: 0, or something is wrong."
+)
 METRICS = (
     RECORDS,
     NEXT_OFFSET,
@@ -69,6 +73,8 @@ METRICS = (
     REQUEST_SECONDS,
     STREAMS_OPEN,
     STREAMS_DROPPED,
+    AUDITED,
+    AUDIT_DIFFERENCES,
 )
 """All there are, for the reference."""
 
@@ -93,6 +99,8 @@ class Meters:
         self._request_seconds = self._histogram(REQUEST_SECONDS, SECONDS)
         self.streams_open = Gauge(STREAMS_OPEN.name, STREAMS_OPEN.help, registry=self.registry)
         self.streams_dropped = self._counter(STREAMS_DROPPED)
+        self._audited = self._counter(AUDITED)
+        self._audit_differences = self._counter(AUDIT_DIFFERENCES)
 
     def _counter(self, metric: Metric) -> Counter:
         return Counter(metric.name, metric.help, metric.labels, registry=self.registry)
@@ -113,6 +121,11 @@ class Meters:
         self._commit_seconds.observe(batch.stations.commit)
         for station in batch.stations.__struct_fields__:
             self._stations.labels(station).inc(getattr(batch.stations, station))
+
+    def on_audit(self, tasks: int, different: int) -> None:
+        """Take a sample that was folded again."""
+        self._audited.inc(tasks)
+        self._audit_differences.inc(different)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Take a request that was answered."""
