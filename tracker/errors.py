@@ -94,7 +94,7 @@ class LostOffset(SourceError):
         super().__init__(
             f"{first.topic}, partition {first.partition}: the store goes on at offset {first.next_offset}, but the log has "
             f"{first.beginning} to {first.end}{more}; records may be lost, or the topic was made anew. Choose "
-            f"--on-lost-offset=earliest or latest to go on, or fold the log again into a new store"
+            f"--on-lost-offset=earliest or latest to go on, or fold what there is of the log again with 'tracker rebuild'"
         )
 
 

@@ -8,6 +8,7 @@ import typer
 
 from tracker.cli import (
     auditing,
+    copying,
     differing,
     emitting,
     exporting,
@@ -55,6 +56,8 @@ app.command("replay")(replaying.replay)
 app.command("rebuild")(rebuilding.rebuild)
 app.command("diff")(differing.diff)
 app.command("verify")(auditing.verify)
+app.command("rehearse")(copying.rehearse)
+app.command("copy")(copying.copy)
 app.command("list")(reading.list_)
 app.command("get")(reading.get)
 app.command("count")(reading.count)

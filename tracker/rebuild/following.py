@@ -10,7 +10,7 @@ from typing import Self
 
 import msgspec
 
-from tracker.errors import LostOffset, SourceChanged, SourceError
+from tracker.errors import LostOffset, SourceChanged, SourceError, TornFile
 from tracker.model.records import Batch, Position, TopicPartition
 from tracker.projector.projection import Projection
 from tracker.sources.base import Source
@@ -77,12 +77,15 @@ class Follower:
         """Find the log, and whether it still has the live store's positions."""
         self.beginnings = await self._source.assigned()
         self.ends = {at: end.next_offset for at, end in (await self._source.ends()).items()}
+        held = [position for position in live if position.at in self.beginnings]
+        self.lost = frozenset([each.at for each in held if await self._has_lost(each)])
+
+    async def _has_lost(self, position: Position) -> bool:
         try:
-            await self._source.seek([position for position in live if position.at in self.beginnings])
-        except LostOffset as error:
-            self.lost = frozenset(TopicPartition(lost.topic, lost.partition) for lost in error.lost)
-        except SourceChanged as error:
-            self.lost = frozenset(TopicPartition(*at) for at in error.changed)
+            await self._source.seek([position])
+        except (LostOffset, SourceChanged, TornFile):
+            return True
+        return False
 
     def aims(self, live: Iterable[Position]) -> dict[TopicPartition, int]:
         """Where the store shall be when the live one is at these positions."""

@@ -31,7 +31,7 @@ def fold_all(
     progress = context.Array("q", max(1, len(stretches)), lock=False)
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(workers, mp_context=context, initializer=share_progress, initargs=(progress,)) as pool:
-        with _no_main_module():
+        with no_main_module():
             futures = [pool.submit(fold_stretch, stretch, limits, folder) for stretch in stretches]
         told = set[int]()
         try:
@@ -60,7 +60,7 @@ def _tell(
 
 
 @contextmanager
-def _no_main_module() -> Iterator[None]:
+def no_main_module() -> Iterator[None]:
     """A spawned process first imports the caller's main module again: a script without a guard would replay anew, and no fold needs it."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")

@@ -54,7 +54,7 @@ _ADVANCE = (
     "parked=parked+?, newest_event_time=max(coalesce(newest_event_time, ''), ?), committed_at=strftime('%Y-%m-%dT%H:%M:%fZ', 'now') "
     "WHERE topic=? AND partition=? AND next_offset=? AND identity=?"
 )
-_PARK = _insert(tables.parked, "topic", "partition", "offset", "reason", "detail", "key", "headers", "value", "timestamp_ms")
+_PARK = _insert(tables.parked, "topic", "partition", "offset", "reason", "detail", "key", "headers", "value", "timestamp_ms", "dropped")
 _UNPARK = _text(delete(tables.parked).where(tables.parked.c.number == bindparam("one")))
 _MOVE_COUNT = {
     outcome: _text(
@@ -283,7 +283,7 @@ def _parked_row(parked: ParkedRecord) -> tuple[Any, ...]:
     record = parked.record
     headers = _headers_to_bytes(list(record.headers))
     at = (record.topic, record.partition, record.offset)
-    return (*at, parked.reason, parked.detail, record.key, headers, record.value, record.timestamp_ms)
+    return (*at, parked.reason, parked.detail, record.key, headers, record.value, record.timestamp_ms, parked.dropped)
 
 
 def _parked_record(row: Sequence[Any]) -> ParkedRecord:
