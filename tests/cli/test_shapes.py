@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tracker.model.records import Position, Record, TopicPartition
-from tracker.query.sql import SqlReader
+from tracker.query.sqlite import SqliteReader
 from tracker.stores.base import Advance, Commit, Counters, ParkedRecord
 from tracker.stores.open import open_store
 
@@ -236,7 +236,7 @@ def test_schema_writes_and_checks(cli, folder: Path) -> None:
 @pytest.mark.usefixtures("filled")
 def test_counting_looks_at_no_task(folder: Path) -> None:
     """The number of tasks comes from an index alone, and leaves out the deleted ones."""
-    with closing(SqlReader(str(folder / "status.db"))) as reader, reader.snapshot() as snapshot:
+    with closing(SqliteReader(str(folder / "status.db"))) as reader, reader.snapshot() as snapshot:
         seen: list[str] = []
         snapshot._connection.set_trace_callback(seen.append)
         assert snapshot.count(None) == 3

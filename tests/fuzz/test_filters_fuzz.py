@@ -26,7 +26,7 @@ from tracker.query.fields import COMPATIBLE_TYPE, KNOWN
 from tracker.query.filters import parse
 from tracker.query.memory import MemoryReader
 from tracker.query.pages import BY_ID
-from tracker.query.sql import SqlReader
+from tracker.query.sqlite import SqliteReader
 from tracker.stores.memory import MemoryStore
 from tracker.stores.sql import SqlStore
 
@@ -186,7 +186,7 @@ def snapshots() -> Iterator[tuple[Snapshot, Snapshot]]:
         with SqlStore(path) as store:
             for each in (store, memory):
                 commit(each, LOG)
-        reader = SqlReader(path)
+        reader = SqliteReader(path)
         with reader.snapshot() as sql, MemoryReader(memory).snapshot() as in_memory:
             yield sql, in_memory
         reader.close()

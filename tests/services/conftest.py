@@ -9,16 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import pytest
 from aiokafka.admin import NewTopic
 
+from tests.conftest import SERVICES
+
 from .kafka import AIOKafkaAdminClientClosing, Broker, NoBroker, start_broker
 
-SERVICES = pytest.StashKey[dict[str, str]]()
-
 MakeTopic = Callable[..., Awaitable[str]]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Nothing is used yet."""
-    config.stash[SERVICES] = {"Kafka": "not used"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

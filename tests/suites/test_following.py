@@ -11,15 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.suites.stores import STORES, store_of
 from tests.unit.query_store import commit, event
 from tracker.errors import StoreChanged, UsageError
 from tracker.fold.event import TaskEvent
 from tracker.model.records import Position
-from tracker.query import Change, Impossible, Reached, TaskQuery, TimedOut, open_query
+from tracker.query import Change, Impossible, Reached, TaskQuery, TimedOut
 from tracker.query.tokens import to_token, to_vector
 from tracker.stores.base import Advance, Commit, Counters, StatusStore
-from tracker.stores.memory import MemoryStore
-from tracker.stores.sql import SqlStore
 
 CLUSTER = "kafka:one"
 
@@ -44,13 +43,12 @@ class Opened:
         return [change async for change in self.tasks.changes(since, filters)]
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=STORES)
 async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Opened]:
     """Each store, empty. No thread that waits for commits is left at the end."""
-    path = tmp_path / "status.db"
-    store: StatusStore = MemoryStore() if request.param == "memory" else SqlStore(str(path))
+    store, query = store_of(request, tmp_path)
     with store:
-        async with TaskQuery.over(store) if isinstance(store, MemoryStore) else open_query(f"sqlite:///{path}") as tasks:
+        async with query as tasks:
             yield Opened(store, tasks)
     async with asyncio.timeout(5):
         while any(thread.name == "tracker-commits" for thread in threading.enumerate()):  # noqa: ASYNC110 - threads tell nobody

@@ -12,12 +12,13 @@ from typing import cast
 
 import pytest
 
+from tests.suites.stores import STORES, store_of
 from tests.unit.query_store import commit, event, ids
 from tracker.errors import NotFound, StoreMismatch, UsageError
 from tracker.fold.event import TaskEvent
 from tracker.model.records import Position, Record, TopicPartition
 from tracker.query import TaskQuery, open_query, questions
-from tracker.query.sql import SqlSnapshot
+from tracker.query.sqlite import SqliteSnapshot
 from tracker.stores.base import Advance, Commit, Counters, ParkedRecord, StatusStore
 from tracker.stores.memory import MemoryStore
 from tracker.stores.sql import SqlStore
@@ -45,14 +46,12 @@ class Opened:
         return commit(self.store, events)
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=STORES)
 async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Opened]:
     """Each store with the log above folded in one commit."""
-    path = tmp_path / "status.db"
-    store: StatusStore = MemoryStore() if request.param == "memory" else SqlStore(str(path))
+    store, query = store_of(request, tmp_path)
     with store:
         commit(store, LOG)
-        query = TaskQuery.over(store) if isinstance(store, MemoryStore) else open_query(f"sqlite:///{path}")
         async with query as tasks:
             yield Opened(store, tasks)
 
@@ -171,7 +170,8 @@ async def test_status_and_parked_records(opened):
     counted = Counters(read=5, applied=3, parked=2)
     opened.store.commit(Commit(advances=[Advance(expected=begin, next=Position("t", 0, 5, "kafka:c"), counters=counted)], parked=refused))
     status = await opened.tasks.status()
-    assert (status.tasks, status.revision, status.balanced, status.parked_by_reason) == (3, 2, True, {"not-json": 2})
+    assert (status.tasks, status.revision, status.balanced) == (3, opened.store.revision(), True)
+    assert status.parked_by_reason == {"not-json": 2}
     assert status.counters == counted
     (partition,) = status.partitions
     assert (partition.topic, partition.next_offset, partition.lag_records) == ("t", 5, None)
@@ -204,9 +204,9 @@ async def test_a_missing_store_is_said(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("url", ["status.db", "postgresql://h/db", "memory://", "sqlite:///s.db?synchronus=normal"])
+@pytest.mark.parametrize("url", ["status.db", "mysql://h/db", "memory://", "sqlite:///s.db?synchronus=normal"])
 async def test_a_url_that_is_no_store_file_is_a_usage_error(url):
-    """Only a SQLite file can be opened by its URL for reading."""
+    """Only a SQLite file and a PostgreSQL database can be opened by their URL for reading."""
     with pytest.raises(UsageError):
         open_query(url)
 
@@ -234,7 +234,7 @@ async def test_a_reader_can_not_write(tmp_path):
         commit(store, LOG)
         async with open_query(f"sqlite:///{path}") as tasks:
             with tasks._store.snapshot() as snapshot, pytest.raises(sqlite3.OperationalError, match="readonly"):
-                cast("SqlSnapshot", snapshot)._connection.execute("DELETE FROM task")
+                cast("SqliteSnapshot", snapshot)._connection.execute("DELETE FROM task")
             assert await tasks.count() == 3
 
 
@@ -264,7 +264,7 @@ async def test_the_first_page_begins_behind_the_deleted(tmp_path):
     async with open_query(f"sqlite:///{path}") as tasks:
         with tasks._store.snapshot() as snapshot:
             seen: list[str] = []
-            connection = cast("SqlSnapshot", snapshot)._connection
+            connection = cast("SqliteSnapshot", snapshot)._connection
             connection.set_trace_callback(seen.append)
             questions.page(sorters="created")(snapshot)
             connection.set_trace_callback(None)

@@ -10,28 +10,26 @@ from typing import Any
 
 import pytest
 
+from tests.suites.stores import STORES, store_of
 from tests.unit.query_store import commit, event, ids
 from tracker.errors import UsageError
 from tracker.model.records import Position
-from tracker.query import Count, Counts, TaskQuery, open_query, questions
+from tracker.query import Count, Counts, TaskQuery, questions
 from tracker.query.kin import TreeNode
 from tracker.query.tokens import from_vector
 from tracker.stores.base import Advance, Commit, Counters, StatusStore
-from tracker.stores.memory import MemoryStore
-from tracker.stores.sql import SqlStore
 
 HINTED = 'attributes.hint eq "yes"'
 """A filter that is decided row by row."""
 SORTERS = ("id", "-created", "modified", "launched", "-launched", "completed", "-completed", "completionStatus,-modified", "-parentId")
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=STORES)
 async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[StatusStore, TaskQuery]]:
     """An empty store of each kind, beside a query of it."""
-    path = tmp_path / "status.db"
-    store: StatusStore = MemoryStore() if request.param == "memory" else SqlStore(str(path))
+    store, query = store_of(request, tmp_path)
     with store:
-        async with TaskQuery.over(store) if isinstance(store, MemoryStore) else open_query(f"sqlite:///{path}") as tasks:
+        async with query as tasks:
             yield store, tasks
 
 
@@ -326,7 +324,7 @@ async def test_freshness_is_the_place_in_the_logs(opened):
     assert (fresh.lag_records, fresh.lag_seconds, fresh.newest_event_time) == (3, 10.0, "2026-01-01T11:59:58.000000Z")
     assert from_vector(fresh.vector) == fresh.positions
     assert fresh.to_json() == {
-        "revision": 2,
+        "revision": store.revision(),
         "vector": fresh.vector,
         "lagRecords": 3,
         "lagSeconds": 10.0,

@@ -22,7 +22,7 @@ from tracker.query.filters import parse
 from tracker.query.memory import MemoryReader
 from tracker.query.pages import BY_ID, Order, parse_sorters
 from tracker.query.predicate import label
-from tracker.query.sql import SqlReader
+from tracker.query.sqlite import SqliteReader
 from tracker.stores import tables
 from tracker.stores.memory import MemoryStore
 from tracker.stores.sql import SqlStore
@@ -179,13 +179,13 @@ def _ids(reader: Reader, text: str | None, order: Order = BY_ID, *, compatible: 
     return found
 
 
-def _fill(folder: Path, log: Any) -> tuple[SqlReader, MemoryReader]:
+def _fill(folder: Path, log: Any) -> tuple[SqliteReader, MemoryReader]:
     path = str(folder / "status.db")
     memory = MemoryStore()
     with SqlStore(path) as store:
         for each in (store, memory):
             commit(each, [event for events in log for event in events])
-    return SqlReader(path), MemoryReader(memory)
+    return SqliteReader(path), MemoryReader(memory)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.unit.query_store import commit, event
 from tracker.query.filters import parse
 from tracker.query.memory import MemoryReader
 from tracker.query.pages import BY_ID
-from tracker.query.sql import SqlReader
+from tracker.query.sqlite import SqliteReader
 from tracker.stores.memory import MemoryStore
 from tracker.stores.sql import SqlStore
 
@@ -71,7 +71,7 @@ def readers(tmp_path_factory):
     with SqlStore(path) as store:
         for each in (store, memory):
             commit(each, LOG)
-    sql = SqlReader(path)
+    sql = SqliteReader(path)
     yield sql, MemoryReader(memory)
     sql.close()
 

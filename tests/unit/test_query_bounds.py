@@ -16,7 +16,7 @@ from tracker.query import api, open_query, questions
 from tracker.query.base import Scan
 from tracker.query.filters import parse
 from tracker.query.pages import BY_ID
-from tracker.query.sql import SqlReader
+from tracker.query.sqlite import SqliteReader
 from tracker.stores.sql import SqlStore
 
 
@@ -47,7 +47,7 @@ async def test_a_stream_makes_few_great_documents_at_once(path: Path, monkeypatc
 
 def test_a_scan_ends_after_so_many_bytes(path: Path) -> None:
     """It looks at one row at least, so that whoever goes on comes to the end."""
-    reader, where = SqlReader(str(path)), parse("messages co x")
+    reader, where = SqliteReader(str(path)), parse("messages co x")
     with reader.snapshot() as snapshot:
         for bytes_left, looked_at in ((1, 1), (35_000, 4)):
             scan = Scan(100, bytes_left=bytes_left)

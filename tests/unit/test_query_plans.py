@@ -13,7 +13,7 @@ from tests.unit.query_store import commit, event
 from tracker.query import questions
 from tracker.query.base import Question
 from tracker.query.pages import parse_sorters, to_cursor
-from tracker.query.sql import _DIALECT, SqlReader, SqlSnapshot
+from tracker.query.sqlite import SqliteReader, SqliteSnapshot, compiled
 from tracker.stores.sql import SqlStore
 
 Plans = Callable[[Question[Any]], list[str]]
@@ -61,16 +61,16 @@ def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture
 def plans(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plans]:
     """The plans of each statement that a question has, as one text each."""
-    reader, found = SqlReader(str(path)), list[str]()
-    run = SqlSnapshot._run
+    reader, found = SqliteReader(str(path)), list[str]()
+    run = SqliteSnapshot._run
 
-    def planned(self: SqlSnapshot, statement: Any) -> Any:
+    def planned(self: SqliteSnapshot, statement: Any, *, few: bool = True) -> Any:
         # With its values bound, as it is run: of written ones SQLite knows more, and plans otherwise.
-        compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-        found.append("; ".join(row[3] for row in self._connection.execute(f"EXPLAIN QUERY PLAN {compiled}", compiled.params)))
-        return run(self, statement)
+        text, values = compiled(statement)
+        found.append("; ".join(row[3] for row in self._connection.execute(f"EXPLAIN QUERY PLAN {text}", values)))
+        return run(self, statement, few=few)
 
-    monkeypatch.setattr(SqlSnapshot, "_run", planned)
+    monkeypatch.setattr(SqliteSnapshot, "_run", planned)
 
     def plans(question: Question[Any]) -> list[str]:
         found.clear()

@@ -13,7 +13,7 @@ import pytest
 from tests.unit.query_store import commit, event, ids
 from tracker.errors import NotFound, StoreChanged, StoreError
 from tracker.query import TaskQuery, connect, open_query
-from tracker.query.sql import _MAX_IDLE, SqlReader
+from tracker.query.sqlite import _MAX_IDLE, SqliteReader
 from tracker.stores import schema
 from tracker.stores.sql import SqlStore
 
@@ -122,7 +122,7 @@ def test_a_folder_that_is_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_few_connections_are_kept(tmp_path: Path) -> None:
     """After many snapshots at once there are no more connections than are of use: each has files, and pages in memory."""
-    reader = SqlReader(str(made(tmp_path / "status.db", "a")))
+    reader = SqliteReader(str(made(tmp_path / "status.db", "a")))
     snapshots = [reader.snapshot() for _ in range(30)]
     for snapshot in snapshots:
         assert snapshot.__enter__().task("a") is not None

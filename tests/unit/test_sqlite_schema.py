@@ -11,7 +11,7 @@ import pytest
 from tests.unit.stored import assert_schema_is_ours, changed, made, opened
 from tracker.errors import PositionConflict, StoreError
 from tracker.query.pages import parse_sorters
-from tracker.query.sql import SqlReader
+from tracker.query.sqlite import SqliteReader
 from tracker.stores import schema
 from tracker.stores.base import Commit, Retried, Write
 from tracker.stores.sql import SqlStore
@@ -131,7 +131,7 @@ def test_a_store_of_the_first_schema_is_read_as_it_is_and_migrated_by_a_writer(t
     changed(path, "CREATE INDEX task_state ON task (state)")
     changed(path, "ANALYZE")
     changed(path, "UPDATE alembic_version SET version_num='0001'")
-    reader = SqlReader(str(path))
+    reader = SqliteReader(str(path))
     with reader.snapshot() as snapshot:
         assert [row.id for row in snapshot.rows(None, parse_sorters("-completed"))] == ["a"]
     reader.close()

@@ -373,7 +373,7 @@ def clock() -> datetime:
 
 
 def open_query(url: str) -> TaskQuery:
-    """The tasks of the store at ``sqlite:///PATH``: ``async with open_query(url) as tasks``.
+    """The tasks of the store at ``sqlite:///PATH`` or ``postgresql://user@host/database``: ``async with open_query(url) as tasks``.
 
     Raises `UsageError` for another URL; on entering `NotFound`, `StoreMismatch` or `StoreError`.
     """
@@ -381,16 +381,26 @@ def open_query(url: str) -> TaskQuery:
 
 
 def reader_at(url: str) -> Callable[[], Reader]:
-    """What opens the store at ``sqlite:///PATH`` for reading; raises as `open_query` does."""
+    """What opens the store at a URL for reading; raises as `open_query` does."""
     from tracker.stores.open import sqlite_path
+    from tracker.stores.postgres_url import address, is_postgres
 
     if url.lower().startswith("memory:"):
         raise UsageError(f"a store in memory ({url}) can't be read by another command: it lives and ends with the one that fills it")
+    if is_postgres(url):
+        where = address(url)
+
+        def connected() -> Reader:
+            from tracker.query.postgres import PostgresReader
+
+            return PostgresReader(where)
+
+        return connected
     path, _ = sqlite_path(url)
 
     def opened() -> Reader:
-        from tracker.query.sql import SqlReader
+        from tracker.query.sqlite import SqliteReader
 
-        return SqlReader(path)
+        return SqliteReader(path)
 
     return opened

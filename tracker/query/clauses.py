@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, and_, func, not_, or_, select
+from sqlalchemy import ColumnElement, String, and_, bindparam, false, func, not_, or_, select
 
 from tracker.query import functions
 from tracker.query.fields import FIELDS, Field, Kind
+from tracker.query.functions import Bound
 from tracker.query.pages import Key, Order, Sort
-from tracker.query.tree import And, Compare, In, IsNull, Moment, Node, Not, Or, Value, all_of, any_of
+from tracker.query.tree import AFTER_ALL, BEFORE_ALL, And, Compare, In, IsNull, Moment, Node, Not, Or, Value, all_of, any_of
 from tracker.stores import tables
 
 _TASK = tables.task.c
@@ -137,9 +138,9 @@ def _at_one_of(column: ColumnElement[Any], values: tuple[Value, ...]) -> Clause:
     """A time has one of these beginnings. Not a range for each: 500 of them, some lists of them, are too deep an expression for SQLite."""
     by_length: dict[int, list[str]] = defaultdict(list)
     for value in values:
-        if isinstance(value, Moment):
+        if isinstance(value, Moment) and value not in (BEFORE_ALL, AFTER_ALL):
             by_length[len(value.prefix)].append(value.prefix)
-    return or_(*(func.substr(column, 1, length).in_(prefixes) for length, prefixes in by_length.items()))
+    return or_(false(), *(functions.beginning(column, length).in_(prefixes) for length, prefixes in by_length.items()))
 
 
 def _launched_by(folded: tuple[Value, ...]) -> Clause:
@@ -170,8 +171,9 @@ def _compare(field: Field, op: str, value: Value) -> Clause:
     if field.kind is Kind.LABEL:
         return functions.labelled(column, str(value))
     if isinstance(value, Moment):
-        after, before = column >= value.prefix, column < value.beyond
-        return {"eq": and_(after, before), "ge": after, "le": before, "gt": column >= value.beyond, "lt": column < value.prefix}[op]
+        low, beyond = (bindparam(None, Bound(value, beyond), type_=String) for beyond in (False, True))
+        after, before = column >= low, column < beyond
+        return {"eq": and_(after, before), "ge": after, "le": before, "gt": column >= beyond, "lt": column < low}[op]
     if op == "co":
         return functions.found_at(column, str(value)) > 0
     if op == "sw":

@@ -1,98 +1,116 @@
-"""Reading a SQLite store: snapshots of the file beside its writer.
+"""Reading a store by SQL: the questions of a snapshot, for SQLite and PostgreSQL alike.
 
-Statements are built with SQLAlchemy Core and run on the driver's own read-only connection. Answers come from ``registers``; the other
-columns only find and sort rows. A deleted task's columns are all null, so ``state`` tells the living where an index covers the question.
+Statements are built with SQLAlchemy Core and run on the driver's own connection. Answers come from ``registers``; the other columns only find
+and sort rows. A deleted task's columns are all null, so ``state`` tells the living where an index covers the question.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
-from math import inf
-from pathlib import Path
-from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, func, literal_column, not_, or_, select
-from sqlalchemy.dialects import sqlite
+from msgspec.structs import replace
+from sqlalchemy import Select, func, literal_column, not_, or_, select
 
 from tracker.model.limits import Limits
 from tracker.query import functions
 from tracker.query.base import Facts, Row, Scan
-from tracker.query.clauses import after_clause, clause, is_of_living, ordering, split
-from tracker.query.data_version import DataVersion
+from tracker.query.clauses import Clause, after_clause, clause, is_of_living, ordering, split
 from tracker.query.fields import Field, Kind
 from tracker.query.pages import BY_ID, Key, Order, Sort
 from tracker.query.predicate import compile_predicate
 from tracker.query.scan import Scalar, counts, decided, ends, moments, most
-from tracker.query.tree import And, IsNull, Node, Not
+from tracker.query.tree import Node
 from tracker.stores import tables
-from tracker.stores.sql import SqlStore
-from tracker.stores.sqlite_file import FileId, connect_readonly, file_id, translated
+from tracker.stores.base import Jump, ParkedRecord, PartitionStatus
 
 _TASK = tables.task.c
-_ONE = "SELECT id, revision, registers FROM task WHERE id=?"
-"""Said once: to build and compile it takes ten times as long as to run it."""
 _IDS = 500
 """Parents in one SELECT: within SQLite's oldest limit of 999 bound values."""
-_CACHE_KIB = 8_192
-"""A listing of 250 tasks touches 250 pages of 16 kB: SQLite's own 2 MB would read them all again, which doubled its time."""
-_MAX_IDLE = 8
-"""Connections kept for later: each may hold its cache and three files; a hundred streams at once would leave a hundred."""
-_LIMIT_STEPS = 10_000
-"""Instructions of SQLite's between two looks at the clock: half a millisecond of its own work, some 1,000 rows of a scan."""
-_DIALECT = sqlite.dialect(paramstyle="named")
+_AT_ONCE = 1_000
+"""Rows of a listing that may be read at once: one page, some MB."""
 
 
-class _StoreReads(SqlStore):
-    """The store's own reading methods, on a snapshot's connection."""
+class Said(NamedTuple):
+    """What SQL says of a filter."""
 
-    def __init__(self, connection: sqlite3.Connection, path: str, limits: Limits) -> None:
-        self._connection, self.path, self.limits = connection, path, limits
+    clause: Clause
+    of_living: bool
+    """Whether no deleted task can match."""
 
 
-class SqlSnapshot:
+class StoreReads(Protocol):
+    """What a store itself gives to read."""
+
+    def parked(self, *, after: int = 0, limit: int = 100, reason: str | None = None) -> Sequence[ParkedRecord]:
+        """See `tracker.stores.base.StatusStore`, as of the next three."""
+        ...
+
+    def parked_record(self, number: int) -> ParkedRecord | None:
+        """One."""
+        ...
+
+    def partitions(self) -> Sequence[PartitionStatus]:
+        """All."""
+        ...
+
+    def jumps(self) -> Sequence[Jump]:
+        """All."""
+        ...
+
+
+class SqlSnapshot(ABC):
     """One read transaction; see `tracker.query.base.Snapshot`."""
 
-    def __init__(self, connection: sqlite3.Connection, path: str, limits: Limits) -> None:
-        self._connection, self._path, self.limits = connection, path, limits
-        self._store = _StoreReads(connection, path, limits)
-        self.parked = self._store.parked
-        self.parked_record = self._store.parked_record
-        self.revision = self._store.revision
-        self.partitions = self._store.partitions
+    def __init__(self, reads: StoreReads, limits: Limits) -> None:
+        self._store, self.limits = reads, limits
+        self.parked = reads.parked
+        self.parked_record = reads.parked_record
+        self.partitions = reads.partitions
 
-    def _run(self, statement: Select[Any]) -> sqlite3.Cursor:
-        compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-        return self._connection.execute(str(compiled), compiled.params)
+    @abstractmethod
+    def _run(self, statement: Select[Any], *, few: bool = True) -> Iterator[tuple[Any, ...]]:
+        """The rows, read as they are asked for; ``few`` may be read at once. Raises our errors."""
+
+    @abstractmethod
+    def task(self, id: str) -> Row | None:
+        """The task, deleted or not."""
+
+    @abstractmethod
+    def revision(self) -> int:
+        """All commits up to this one are in the snapshot."""
+
+    @abstractmethod
+    def _store_bytes(self) -> int:
+        """The store's size."""
+
+    def _said(self, where: Node | None) -> tuple[Said | None, Node | None]:
+        """What SQL can say of a filter, and what is left to be decided on decoded rows; None is nothing."""
+        found, rest = (None, None) if where is None else split(where)
+        return None if found is None else Said(clause(found), is_of_living(found)), rest
+
+    def _after(self, revision: int) -> Clause:
+        """The rows of later revisions that a follower is told of."""
+        return _TASK.revision > revision
 
     def _one(self, statement: Select[Any]) -> tuple[Any, ...]:
-        with translated(self._path):
-            row: tuple[Any, ...] = self._run(statement).fetchone()
-        return row
+        return next(iter(self._run(statement)))
 
-    def _rows(self, statement: Select[Any]) -> Iterator[Row]:
-        with translated(self._path):
-            for id, revision, registers, *key in self._run(statement):  # one by one: a state is about 1 kB, the greatest well over 1 MB
-                yield Row(id, revision, registers, tuple(key))
+    def _rows(self, statement: Select[Any], *, few: bool = False) -> Iterator[Row]:
+        for id, revision, registers, *key in self._run(
+            statement, few=few
+        ):  # one by one: a state is about 1 kB, the greatest well over 1 MB
+            yield Row(id, revision, registers, tuple(key))
 
     @cached_property
     def store(self) -> str:
         """The store's own name."""
-        with translated(self._path):
-            (name,) = self._connection.execute("SELECT value FROM meta WHERE name='store'").fetchone()
+        (name,) = self._one(select(tables.meta.c.value).where(tables.meta.c.name == "store"))
         return str(name)
-
-    def task(self, id: str) -> Row | None:
-        """The task, deleted or not."""
-        with translated(self._path):
-            found = self._connection.execute(_ONE, (id,)).fetchone()
-        return None if found is None else Row(*found)
 
     def rows(
         self,
@@ -105,44 +123,44 @@ class SqlSnapshot:
         scan: Scan | None = None,
     ) -> Iterator[Row]:
         """Matching tasks in the order."""
-        found, rest = _split(where)
+        found, rest = self._said(where)
         if rest is None:
             yield from self._found(found, order, after, offset, limit)
         else:
             yield from islice(decided(self._found(found, order, after), rest, scan), offset, None if limit is None else offset + limit)
 
     def _found(
-        self, where: Node | None, order: Order, after: Key | None = None, offset: int = 0, limit: int | None = None
+        self, where: Said | None, order: Order, after: Key | None = None, offset: int = 0, limit: int | None = None
     ) -> Iterator[Row]:
         """What SQL finds. Nulls are last: by a field that may be null there are two listings, those that have a value and the rest, since
         so each of them can use an index, and go on from a key by it.
         """
-        first = order[0]
+        first, few = order[0], limit is not None and limit <= _AT_ONCE
         if not first.field.nullable:
-            yield from self._rows(_listing(where, order, after, limit).offset(offset))
+            yield from self._rows(_listing(where, order, after, limit).offset(offset), few=few)
             return
         column = _TASK[first.field.column]
         if after is None or after[0] is not None:
-            valued = (Sort(msgspec.structs.replace(first.field, nullable=False), first.descending), *order[1:])
+            valued = (Sort(replace(first.field, nullable=False), first.descending), *order[1:])
             number = 0
-            for row in self._rows(_listing(where, valued, after, limit).where(column.is_not(None)).offset(offset)):
+            for row in self._rows(_listing(where, valued, after, limit).where(column.is_not(None)).offset(offset), few=few):
                 yield row
                 number += 1
             if offset and not number:  # it skips them all, and some of the rest
-                skipped: Node = Not(IsNull(first.field))
-                offset -= self.count(skipped if where is None else And((where, skipped)))
+                (skipped,) = self._one(_living(select(func.count()).select_from(tables.task).where(column.is_not(None)), where))
+                offset -= skipped
             else:
                 offset = 0
             after, limit = None, None if limit is None else limit - number
         if limit is None or limit > 0:
             statement = _listing(where, order[1:], None if after is None else after[1:], limit).where(column.is_(None)).offset(offset)
-            for row in self._rows(statement):
+            for row in self._rows(statement, few=few):
                 row.key = (None, *row.key)
                 yield row
 
     def count(self, where: Node | None, *, stop: int | None = None, scan: Scan | None = None) -> int:
         """How many tasks match."""
-        found, rest = _split(where)
+        found, rest = self._said(where)
         if rest is not None:
             return sum(1 for _ in self.rows(where, BY_ID, limit=stop, scan=scan))
         statement = _living(select(func.count()).select_from(tables.task), found)
@@ -154,54 +172,53 @@ class SqlSnapshot:
 
     def counts(self, where: Node | None, by: Field, *, limit: int | None = None) -> dict[Scalar, int]:
         """How many matching tasks have each value."""
-        found, rest = _split(where)
+        found, rest = self._said(where)
         if rest is not None:
             return most(counts(self.rows(where, BY_ID), by), limit)
         column, number = _TASK[by.column], func.count()
-        statement = _living(select(column, number).group_by(column if found is None else functions.unindexed(column)), found)
+        value = functions.plain(column)
+        statement = _living(select(value, number).group_by(column if found is None else functions.unindexed(column)), found)
         # With no filter the field's own index has all but the nulls without looking at a task; how many those are is a subtraction.
         indexed = where is None and by.column not in ("id", "revision")
         if indexed:
-            statement = select(column, number).where(column.is_not(None)).group_by(column)
+            statement = select(value, number).where(column.is_not(None)).group_by(column)
         nulls = 0
         if indexed and by.nullable:
             (valued,) = self._one(select(func.count()).select_from(tables.task).where(column.is_not(None)))
             nulls = self.count(None) - valued
         if limit is not None:
             statement = statement.order_by(number.desc(), column.is_(None), column).limit(limit)
-        with translated(self._path):
-            values = dict(self._run(statement).fetchall())
+        values: dict[Scalar, int] = dict(map(_pair, self._run(statement)))
         return most(values | {None: nulls}, limit) if nulls else values
 
     def ends(self, where: Node | None, field: Field) -> tuple[str, str] | None:
         """The least and the greatest time."""
-        found, rest = _split(where)
+        found, rest = self._said(where)
         if rest is not None:
             return ends(self.rows(where, BY_ID), field)
         column = _TASK[field.column]
-        some = [column.is_not(None), *([] if found is None else [clause(found)])]
+        some = [column.is_not(None), *([] if found is None else [found.clause])]
         # Two statements: SQLite reads one end off an index, not both.
-        (least,), (greatest,) = (self._one(select(end(column)).where(*some)) for end in (func.min, func.max))
+        (least,), (greatest,) = (self._one(select(functions.plain(column, end(column))).where(*some)) for end in (func.min, func.max))
         return None if least is None else (least, greatest)
 
     def moments(self, where: Node | None, field: Field, length: int, by: Field | None) -> Iterable[tuple[str, Scalar, int]]:
         """How many matching tasks have each beginning of a time and each value."""
-        found, rest = _split(where)
+        found, rest = self._said(where)
         if rest is not None:
             yield from moments(self.rows(where, BY_ID), field, length, by)
             return
         columns = [_TASK[field.column], *([] if by is None else [_TASK[by.column]])]
-        keys = [_beginning(columns[0], length), *columns[1:]]
-        statement = select(*keys, func.count()).group_by(*keys)
+        keys = [functions.beginning(columns[0], length), *columns[1:]]
+        statement = select(*keys[:1], *map(functions.plain, keys[1:]), func.count()).group_by(*keys)
         if found is not None:
-            statement = statement.where(columns[0].is_not(None), clause(found))
+            statement = statement.where(columns[0].is_not(None), found.clause)
         elif any({column.name for column in columns} <= set(index.columns.keys()) for index in tables.task_indexes):
             statement = statement.where(columns[0].is_not(None))
         # Else no condition: it would have an index looked at and then each task, which takes three times as long as to read them all.
-        with translated(self._path):
-            for beginning, *value, number in self._run(statement):
-                if beginning is not None:
-                    yield beginning, value[0] if value else None, number
+        for beginning, *value, number in self._run(statement):
+            if beginning is not None:
+                yield beginning[:length], value[0] if value else None, number
 
     def children(self, ids: Sequence[str], limit: int) -> Iterator[Row]:
         """Tasks with these parents, by parent and id; the key is the parent's id."""
@@ -209,7 +226,7 @@ class SqlSnapshot:
         for start in range(0, len(ordered), _IDS):
             wanted = _TASK.parent_id.in_(ordered[start : start + _IDS])
             statement = select(_TASK.id, _TASK.revision, _TASK.registers, _TASK.parent_id).where(wanted)
-            for row in self._rows(statement.order_by(_TASK.parent_id, _TASK.id).limit(limit)):
+            for row in self._rows(statement.order_by(_TASK.parent_id, _TASK.id).limit(limit), few=limit <= _AT_ONCE):
                 yield row
                 limit -= 1
             if not limit:
@@ -218,18 +235,17 @@ class SqlSnapshot:
     def parents_among(self, ids: Sequence[str]) -> set[str]:
         """Those of them that are a task's parent: read off an index."""
         parents: set[str] = set()
-        with translated(self._path):
-            for start in range(0, len(ids), _IDS):
-                wanted = _TASK.parent_id.in_(ids[start : start + _IDS])
-                parents.update(id for (id,) in self._run(select(_TASK.parent_id).where(wanted).distinct()))
+        for start in range(0, len(ids), _IDS):
+            wanted = _TASK.parent_id.in_(ids[start : start + _IDS])
+            parents.update(id for (id,) in self._run(select(_TASK.parent_id).where(wanted).distinct()))
         return parents
 
     def changed(self, revision: int, where: Node | None) -> Iterator[Row]:
         """Tasks of later revisions, by revision and id."""
-        found, rest = _split(where)
-        statement = select(_TASK.id, _TASK.revision, _TASK.registers).where(_TASK.revision > revision)
+        found, rest = self._said(where)
+        statement = select(_TASK.id, _TASK.revision, _TASK.registers).where(self._after(revision))
         if found is not None:
-            statement = statement.where(or_(_TASK.deleted, clause(found)))
+            statement = statement.where(or_(_TASK.deleted, found.clause))
         rows = self._rows(statement.order_by(_TASK.revision, _TASK.id))
         if rest is None:
             return rows
@@ -238,42 +254,41 @@ class SqlSnapshot:
 
     def changed_ids(self, revision: int) -> Iterator[tuple[str, int]]:
         """Ids and revisions of the tasks of later revisions, by revision and id."""
-        with translated(self._path):
-            yield from self._run(select(_TASK.id, _TASK.revision).where(_TASK.revision > revision).order_by(_TASK.revision, _TASK.id))
+        statement = select(_TASK.id, _TASK.revision).where(self._after(revision)).order_by(_TASK.revision, _TASK.id)
+        yield from map(_pair, self._run(statement, few=False))
 
     def changed_count(self, revision: int, stop: int) -> int:
         """How many tasks are of later revisions, up to ``stop``: read off an index."""
-        later = select(_TASK.revision).where(_TASK.revision > revision).limit(stop).subquery()
-        with translated(self._path):
-            (count,) = self._run(select(func.count()).select_from(later)).fetchone()
+        later = select(_TASK.revision).where(self._after(revision)).limit(stop).subquery()
+        (count,) = self._one(select(func.count()).select_from(later))
         return int(count)
 
     def facts(self) -> Facts:
         """What the store says of itself."""
         reasons = select(tables.parked.c.reason, func.count()).group_by(tables.parked.c.reason).order_by(tables.parked.c.reason)
-        with translated(self._path):
-            parked_by_reason = dict(self._run(reasons).fetchall())
-            rebuild = self._connection.execute("SELECT value FROM meta WHERE name='rebuild'").fetchone()
+        parked_by_reason: dict[str, int] = dict(map(_pair, self._run(reasons)))
+        rebuild = next(iter(self._run(select(tables.meta.c.value).where(tables.meta.c.name == "rebuild"))), None)
         return Facts(
             partitions=self._store.partitions(),
             jumps=self._store.jumps(),
             parked_by_reason=parked_by_reason,
             tasks=self.count(None),
-            store_bytes=sum(file.stat().st_size for file in (Path(self._path), Path(self._path + "-wal")) if file.exists()),
+            store_bytes=self._store_bytes(),
             revision=self.revision(),
             rebuild=None if rebuild is None else msgspec.json.decode(rebuild[0]),
         )
 
 
-def _split(where: Node | None) -> tuple[Node | None, Node | None]:
-    return (None, None) if where is None else split(where)
+def _pair(row: tuple[Any, ...]) -> tuple[Any, Any]:
+    one, other = row
+    return one, other
 
 
-def _listing(where: Node | None, order: Order, after: Key | None, limit: int | None) -> Select[Any]:
-    statement = select(_TASK.id, _TASK.revision, _TASK.registers, *(_TASK[sort.field.column] for sort in order))
+def _listing(where: Said | None, order: Order, after: Key | None, limit: int | None) -> Select[Any]:
+    statement = select(_TASK.id, _TASK.revision, _TASK.registers, *(functions.plain(_TASK[sort.field.column]) for sort in order))
     statement = statement.where(not_(_TASK.deleted)).order_by(*map(ordering, order)).limit(limit)
     if where is not None:
-        statement = statement.where(clause(where))
+        statement = statement.where(where.clause)
     if after is not None:
         return statement.where(after_clause(order, after))
     # Deleted tasks have nulls, which stand first in an index: the first page begins behind them (1,000 of them took it 4 ms).
@@ -281,93 +296,7 @@ def _listing(where: Node | None, order: Order, after: Key | None, limit: int | N
     return statement if first.nullable or first.kind is Kind.ID else statement.where(_TASK[first.column].is_not(None))
 
 
-def _beginning(column: ColumnElement[Any], length: int) -> ColumnElement[Any]:
-    """The beginning of a time as text; times are text in SQLite."""
-    return func.substr(column, 1, length)
-
-
-def _living(statement: Select[Any], where: Node | None) -> Select[Any]:
-    if where is None or not is_of_living(where):
+def _living(statement: Select[Any], where: Said | None) -> Select[Any]:
+    if where is None or not where.of_living:
         statement = statement.where(_TASK.state.is_not(None))
-    return statement if where is None else statement.where(clause(where))
-
-
-class _Connected(NamedTuple):
-    """A connection, and which file it reads: another may come to stand under the path."""
-
-    connection: sqlite3.Connection
-    file: FileId | None
-    limits: Limits
-
-
-class SqlReader:
-    """A SQLite store that is open for reading. Raises `NotFound` or `StoreMismatch` on opening, and later where the file was deleted or
-    replaced; `StoreError` later. A file that is put in the place of the one before is read from then on.
-    """
-
-    quick = True
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._idle: list[_Connected] = []
-        self._closed = False
-        connected = self._connect()
-        self.limits = connected.limits
-        self._idle.append(connected)
-        self._path = str(Path(path).absolute())  # whoever changes the working folder still reads this one
-
-    def _connect(self) -> _Connected:
-        file = file_id(self._path)  # before it is opened: if it is replaced between, the next one who asks sees that
-        connection, limits = connect_readonly(self._path)
-        connection.execute("PRAGMA query_only=1")
-        connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
-        functions.register(connection)
-        return _Connected(connection, file, limits)
-
-    def _connected(self) -> _Connected:
-        """One that is idle, or a new one."""
-        file = file_id(self._path)
-        while True:
-            try:
-                idle = self._idle.pop()
-            except IndexError:
-                connected = self._connect()
-                self.limits = connected.limits
-                return connected
-            if idle.file == file:
-                return idle
-            idle.connection.close()
-
-    @contextmanager
-    def snapshot(self, timeout_s: float | None = None, stop: threading.Event | None = None) -> Iterator[SqlSnapshot]:
-        """The file as it is now; its writer goes on meanwhile. A connection is kept for the next one."""
-        connected = self._connected()
-        connection = connected.connection
-        try:
-            if timeout_s is not None or stop is not None:
-                until = monotonic() + (inf if timeout_s is None else timeout_s)
-                end = stop or threading.Event()
-                connection.set_progress_handler(lambda: self._closed or end.is_set() or monotonic() > until, _LIMIT_STEPS)
-            with translated(self._path):
-                connection.execute("BEGIN")
-            yield SqlSnapshot(connection, self._path, connected.limits)
-            connection.execute("ROLLBACK")
-            connection.set_progress_handler(None, 0)
-        except BaseException:
-            connection.close()
-            raise
-        if self._closed or len(self._idle) >= _MAX_IDLE:
-            connection.close()
-        else:
-            self._idle.append(connected)
-
-    def commits(self) -> DataVersion:
-        """What waits for commits, with a connection of its own."""
-        connected = self._connect()
-        return DataVersion(connected.connection, self._path, connected.file)
-
-    def close(self) -> None:
-        """Close what is idle; a snapshot that is still read closes on its own."""
-        self._closed = True
-        while self._idle:
-            self._idle.pop().connection.close()
+    return statement if where is None else statement.where(where.clause)

@@ -13,8 +13,7 @@ from tracker.model.limits import FOLD_VERSION
 from tracker.model.rows import Columns
 from tracker.stores.base import Advance, Commit, StatusStore, Write
 from tracker.stores.contents import Contents, Holding
-from tracker.stores.sql import SqlStore
-from tracker.stores.sql_fill import fill
+from tracker.stores.filling import fill
 
 TOLD_EVERY = 10_000
 """Tasks between two words on the progress."""
@@ -66,16 +65,11 @@ def copy(contents: Contents, target: StatusStore, on_tasks: Callable[[int, int],
                 on_tasks(copied.tasks, about.tasks)
             yield Write(each.id, each.registers, _columns(each, contents.kind), None)
 
-    _fill(target, writes(), Commit(advances=advances, parked=parked, jumps=jumps))
+    fill(target, writes(), Commit(advances=advances, parked=parked, jumps=jumps))
     for each in statuses:
         if each.end_offset is not None and each.end_seen_at is not None:
             target.report_ends([msgspec.structs.replace(each.position, next_offset=each.end_offset)], each.end_seen_at)
     return copied
-
-
-def _fill(target: StatusStore, writes: Iterator[Write], commit: Commit) -> None:
-    assert isinstance(target, SqlStore)
-    fill(target, writes, commit)
 
 
 def _columns(holding: Holding, kind: str) -> Columns | None:

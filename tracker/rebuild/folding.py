@@ -22,8 +22,7 @@ from tracker.replay.runs import Folded, Stretch, merged, parked_records
 from tracker.sources.files import is_compressed
 from tracker.sources.jsonl import byte_ranges
 from tracker.stores.base import Advance, Commit, Counters, StatusStore
-from tracker.stores.sql import SqlStore
-from tracker.stores.sql_fill import fill
+from tracker.stores.filling import can_be_filled, fill
 
 STRETCH_BYTES = 64_000_000
 """A kill costs a few of these: some seconds of work. Each makes at least one run of its own, and 100 of them can be merged at once."""
@@ -40,7 +39,7 @@ class _Plan(msgspec.Struct):
 
 def can_be_folded(store: StatusStore, follower: Follower, aims: Mapping[TopicPartition, int]) -> bool:
     """Whether the store is empty, and these logs are plain files that are worth processes of their own."""
-    if not isinstance(store, SqlStore) or store.revision() or UNTIL_ENDED in aims.values():
+    if not can_be_filled(store) or store.revision() or UNTIL_ENDED in aims.values():
         return False
     return can_be_cut(follower.beginnings)
 
@@ -66,7 +65,6 @@ def fold_files(
 
     ``folder`` is where a run that was killed has left its work.
     """
-    assert isinstance(store, SqlStore)
     plan = _planned(aims, beginnings, folder)
     done = {stretch.index: found for stretch in plan.stretches if (found := _done(folder, stretch)) is not None}
     bytes_before = sum(stretch.end - stretch.begin for stretch in plan.stretches if stretch.index in done)
@@ -122,7 +120,7 @@ def _done(folder: Path, stretch: Stretch) -> Folded | None:
     return msgspec.msgpack.decode(path.read_bytes(), type=Folded) if path.exists() else None
 
 
-def _store(store: SqlStore, plan: _Plan, folded: list[Folded]) -> Counters:
+def _store(store: StatusStore, plan: _Plan, folded: list[Folded]) -> Counters:
     beginnings = [msgspec.structs.replace(end, next_offset=0) for end in plan.ends]
     claimed = store.claim(beginnings)
     total, advances = Counters(), []

@@ -36,7 +36,8 @@ class Prediction(msgspec.Struct, kw_only=True):
     processes: int
     seconds: float
     shadow_bytes: int
-    free_bytes: int
+    free_bytes: int | None
+    """None: not known."""
 
     def to_json(self) -> dict[str, Any]:
         """As ``rebuild --dry-run --json`` prints it."""
@@ -52,10 +53,11 @@ class Prediction(msgspec.Struct, kw_only=True):
 
     def sentence(self) -> str:
         """For people."""
-        short = "" if self.free_bytes > self.shadow_bytes else "  THERE IS NOT ENOUGH SPACE"
+        free = "" if self.free_bytes is None else f" of {self.free_bytes / 1e6:,.0f} MB that are free"
+        free += "  THERE IS NOT ENOUGH SPACE" if self.free_bytes is not None and self.free_bytes < self.shadow_bytes else ""
         return (
             f"about {self.records:,} records at {self.records_per_s:,.0f}/s in {self.processes} processes: some {self.seconds:,.0f} s, "
-            f"and {self.shadow_bytes / 1e6:,.0f} MB of {self.free_bytes / 1e6:,.0f} MB that are free{short}"
+            f"and {self.shadow_bytes / 1e6:,.0f} MB{free}"
         )
 
 

@@ -154,6 +154,6 @@ class Shadow(Protocol):
 
     def discard_old(self) -> None: ...
 
-    def free_bytes(self) -> int:
-        """Space that is left for a shadow."""
+    def free_bytes(self) -> int | None:
+        """Space that is left for a shadow; None where that is not known."""
         ...

@@ -1,4 +1,6 @@
-"""A store by its URL: ``sqlite:///status.db`` (``?synchronous=full`` or ``normal``), or ``memory://``."""
+"""A store by its URL: ``sqlite:///status.db`` (``?synchronous=full`` or ``normal``), ``postgresql://user@host/database`` (``?schema=NAME``
+and libpq's settings), or ``memory://``.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from tracker.errors import UsageError
 from tracker.model.limits import Limits
 from tracker.stores.base import StatusStore
 from tracker.stores.contents import Contents, Shadow
+from tracker.stores.postgres_url import address, is_postgres
 
 
 def open_store(url: str, *, limits: Limits | None = None, create: bool = True) -> StatusStore:
@@ -21,6 +24,11 @@ def open_store(url: str, *, limits: Limits | None = None, create: bool = True) -
         from tracker.stores.memory import MemoryStore
 
         return MemoryStore(limits=limits)
+    if is_postgres(url):
+        where = address(url)
+        from tracker.stores.postgres import PostgresStore
+
+        return PostgresStore(where, limits=limits, create=create)
     path, synchronous = sqlite_path(url)
     from tracker.stores.sql import SqlStore
 
@@ -29,6 +37,11 @@ def open_store(url: str, *, limits: Limits | None = None, create: bool = True) -
 
 def open_contents(url: str) -> Contents:
     """Everything that the store at ``url`` holds, of the moment in which it is entered. Raises as `open_store` does."""
+    if is_postgres(url):
+        where = address(url)
+        from tracker.stores.postgres_contents import PostgresContents
+
+        return PostgresContents(where)
     from tracker.stores.sqlite_contents import SqliteContents
 
     return SqliteContents(sqlite_path(_kept(url))[0])
@@ -36,6 +49,11 @@ def open_contents(url: str) -> Contents:
 
 def open_shadow(url: str) -> Shadow:
     """What is built beside the store at ``url``. Raises as `open_store` does."""
+    if is_postgres(url):
+        where = address(url)
+        from tracker.stores.postgres_shadow import PostgresShadow
+
+        return PostgresShadow(where)
     from tracker.stores.sqlite_shadow import SqliteShadow
 
     return SqliteShadow(sqlite_path(_kept(url))[0])
@@ -53,7 +71,7 @@ def sqlite_path(url: str) -> tuple[str, str]:
     """The file and the ``synchronous`` setting of a ``sqlite:///`` URL; raises `UsageError`."""
     parts = urlsplit(url)
     if parts.scheme != "sqlite" or parts.netloc or len(parts.path) < 2:
-        raise UsageError(f"expected a store such as sqlite:///status.db or memory://, got {url}")
+        raise UsageError(f"expected a store such as sqlite:///status.db, postgresql://user@host/database or memory://, got {url}")
     synchronous = "FULL"
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name != "synchronous":

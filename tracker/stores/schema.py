@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tracker.errors import StoreError, StoreMismatch
 from tracker.model.limits import DEFAULT_LIMITS, FOLD_VERSION, Limits
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 SCHEMA = "0002"
 """The newest migration. Alembic is loaded only where a store is not there yet."""
@@ -55,13 +58,20 @@ def is_outdated(schema: str | None) -> bool:
 def check(connection: sqlite3.Connection, limits: Limits | None) -> Limits:
     """Refuse a store that this release can't use; returns the limits that are in force in it."""
     schema = stored_schema(connection)
+    if schema in KNOWN_SCHEMAS:
+        meta: dict[str, str] = dict(connection.execute("SELECT name, value FROM meta"))
+        _refuse_damage([*meta, *meta.values()])
+        return judge(schema, meta, limits)
+    return judge(schema, {}, limits)
+
+
+def judge(schema: str | None, meta: Mapping[str, str], limits: Limits | None) -> Limits:
+    """The same of what any database says of its store."""
     if schema not in KNOWN_SCHEMAS:
         raise StoreMismatch(
             f"the store's schema is {schema}, this release knows up to {SCHEMA}: use the newer release, "
             f"or fold the log again into a new store with this one (tracker replay FILES --store NEW)"
         )
-    meta: dict[str, str] = dict(connection.execute("SELECT name, value FROM meta"))
-    _refuse_damage([*meta, *meta.values()])
     fold_version = meta.get("fold_version", "unknown")
     if fold_version != str(FOLD_VERSION):
         raise StoreMismatch(
@@ -87,8 +97,6 @@ def check(connection: sqlite3.Connection, limits: Limits | None) -> Limits:
 
 def migrate(path: str, limits: Limits | None) -> None:
     """Bring an empty or older store to the present schema, in one transaction; several processes may try at once."""
-    from alembic import command
-    from alembic.config import Config
     from sqlalchemy import create_engine
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import NullPool
@@ -96,25 +104,37 @@ def migrate(path: str, limits: Limits | None) -> None:
     engine = create_engine(
         "sqlite://", creator=lambda: sqlite3.connect(path, isolation_level=None, timeout=MIGRATION_WAIT_S), poolclass=NullPool
     )
-    config = Config()
-    config.set_main_option("script_location", "tracker.stores:migrations")
     try:
         with engine.begin() as transaction:
             transaction.exec_driver_sql("BEGIN IMMEDIATE")
             driver: Any = transaction.connection.driver_connection
             before = stored_schema(driver)
             if is_outdated(before):
-                config.attributes["connection"] = transaction
-                command.upgrade(config, "head")
+                upgrade(transaction)
             if before is None:
-                made = {
-                    "fold_version": str(FOLD_VERSION),
-                    "limits": json.dumps(msgspec.to_builtins(limits or DEFAULT_LIMITS)),
-                    "made_by": f"tracker {version('tracker')}",
-                    "store": secrets.token_hex(8),
-                    "revision": "0",
-                }
+                made = {**first_meta(limits), "revision": "0"}
                 driver.executemany("INSERT INTO meta (name, value) VALUES (?, ?)", made.items())
                 driver.execute("INSERT INTO meta (name, value) VALUES ('made_at', strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))")
     except DBAPIError as error:
         raise error.orig or error from error  # the driver's own, which the caller translates
+
+
+def upgrade(transaction: Connection, schema: str | None = None, to: str = "head") -> None:
+    """Run the migrations that a database lacks, within a transaction; ``schema`` is the one of PostgreSQL that they are for."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "tracker.stores:migrations")
+    config.attributes.update(connection=transaction, schema=schema)
+    command.upgrade(config, to)
+
+
+def first_meta(limits: Limits | None) -> dict[str, str]:
+    """What a new store says of itself in any database."""
+    return {
+        "fold_version": str(FOLD_VERSION),
+        "limits": json.dumps(msgspec.to_builtins(limits or DEFAULT_LIMITS)),
+        "made_by": f"tracker {version('tracker')}",
+        "store": secrets.token_hex(8),
+    }

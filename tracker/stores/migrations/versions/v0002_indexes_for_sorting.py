@@ -16,8 +16,10 @@ def upgrade() -> None:
 
     Statistics, which only replay's stores had, go: queries say themselves what is few and what is many, for all stores alike.
     """
-    op.execute("DROP TABLE IF EXISTS sqlite_stat1")
+    if op.get_context().dialect.name == "sqlite":
+        op.execute("DROP TABLE IF EXISTS sqlite_stat1")
     op.drop_index("task_state", "task")
     op.create_index("task_state", "task", ["state", "modified"])
-    op.create_index("task_launched", "task", ["launched"], sqlite_where=sa.text("launched IS NOT NULL"))
-    op.create_index("task_completed", "task", ["completed", "completion_status"], sqlite_where=sa.text("completed IS NOT NULL"))
+    for names in (["launched"], ["completed", "completion_status"]):
+        having = sa.text(f"{names[0]} IS NOT NULL")
+        op.create_index(f"task_{names[0]}", "task", names, sqlite_where=having, postgresql_where=having)

@@ -1,0 +1,290 @@
+"""Reading a PostgreSQL store: snapshots on read-only connections of their own, on a primary or a standby.
+
+A commit's revision is its transaction's number. Transactions overtake each other: one with a greater number may be there while one with a
+smaller is still on its way. So followers are told of revisions only up to the snapshot's ``xmin``, below which everything has ended; what is
+above it they are told later, when that has moved on. Whoever has seen everything up to revision r and asks for what came after misses
+nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from math import inf
+from time import monotonic
+from typing import Any
+
+import psycopg
+from sqlalchemy import Select, and_, or_, text
+from sqlalchemy.dialects.postgresql.base import PGDialect
+
+from tracker.errors import TooLong
+from tracker.model.limits import Limits
+from tracker.query.base import Row
+from tracker.query.clauses import Clause
+from tracker.query.fields import FIELDS, Kind
+from tracker.query.functions import Bound
+from tracker.query.sql import Said, SqlSnapshot
+from tracker.query.tree import And, Compare, In, Node, Not, Or
+from tracker.stores import postgres_schema, tables
+from tracker.stores.postgres_link import Ended, Link, translated
+from tracker.stores.postgres_reads import PostgresReads
+from tracker.stores.postgres_text import INEXACT
+from tracker.stores.postgres_url import Address
+
+_MAX_IDLE = 8
+"""Connections kept for later; each is a process of the server."""
+_FETCH_ROWS, _FETCH_BYTES = 500, 4_000_000
+"""Of one round trip of a long listing: rows, and bytes as far as the rows before tell."""
+FIRST_STEP_S, LAST_STEP_S = 0.015, 0.04
+"""Between two looks for commits while they come, and while nothing comes; a look takes the server 0.1 ms."""
+_DIALECT = PGDialect(paramstyle="pyformat")  # type: ignore[no-untyped-call]
+"""Without types of parameters: the database takes them from what they are compared with."""
+_TASK = tables.task.c
+
+
+def compiled(statement: Select[Any], address: Address) -> tuple[str, dict[str, Any]]:
+    """A statement as PostgreSQL's text and values."""
+    made = statement.compile(
+        dialect=_DIALECT,
+        schema_translate_map={None: address.schema},
+        render_schema_translate=True,
+        compile_kwargs={"render_postcompile": True},
+    )
+    return str(made), {name: _bound(value) for name, value in made.params.items()}
+
+
+def _bound(value: Any) -> Any:
+    """A value as the database takes it: no column has a U+0000, see `tracker.stores.postgres_text`."""
+    if isinstance(value, Bound):
+        return value.instant
+    return value.replace("\0", "\ufffd") if isinstance(value, str) else value
+
+
+class _StoreReads(PostgresReads):
+    """The store's own reading methods, in a snapshot."""
+
+    def __init__(self, link: Link, address: Address) -> None:
+        super().__init__(address.qualifier)
+        self._link, self._address = link, address
+
+    def read(self, statement: str, values: Any = None) -> list[tuple[Any, ...]]:
+        """All rows of a statement."""
+        with reading(self._address):
+            return self._link.rows(statement, values)
+
+
+@contextmanager
+def reading(address: Address) -> Iterator[None]:
+    """Errors as ours; a wait that was ended is a question that took too long."""
+    try:
+        with translated(address):
+            yield
+    except Ended:
+        raise TooLong("the question took more time than it may: narrow it by a field that has an index, or ask for less at once") from None
+
+
+class PostgresSnapshot(SqlSnapshot):
+    """One read transaction; see `tracker.query.base.Snapshot`."""
+
+    def __init__(self, link: Link, address: Address, limits: Limits) -> None:
+        self._link, self._address = link, address
+        self._reads = _StoreReads(link, address)
+        self._cursors = 0
+        super().__init__(self._reads, limits)
+
+    def _run(self, statement: Select[Any], *, few: bool = True) -> Iterator[tuple[Any, ...]]:
+        made, values = compiled(statement, self._address)
+        if few:
+            yield from self._reads.read(made, values)
+            return
+        self._cursors += 1
+        name = f"listing_{self._cursors}"
+        self._reads_nothing(f"DECLARE {name} NO SCROLL CURSOR FOR {made}", values)
+        count = 50
+        while rows := self._reads.read(f"FETCH {count} FROM {name}"):
+            size_bytes = sum(len(value) for row in rows for value in row if isinstance(value, bytes)) // len(rows) + 100
+            yield from rows
+            if len(rows) < count:
+                return
+            count = max(1, min(_FETCH_ROWS, _FETCH_BYTES // size_bytes))
+
+    def _reads_nothing(self, statement: str, values: Any) -> None:
+        with reading(self._address):
+            self._link.execute(statement, values)
+
+    def task(self, id: str) -> Row | None:
+        """The task, deleted or not."""
+        if "\0" in id:
+            return None
+        found = self._reads.read(f"SELECT id, revision, registers FROM {self._address.qualifier}task WHERE id = %s", (id,))
+        return Row(*found[0]) if found else None
+
+    @cached_property
+    def _horizon(self) -> int:
+        ((horizon,),) = self._reads.read(
+            f"SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint + value::bigint - 1 "
+            f"FROM {self._address.qualifier}meta WHERE name = 'revision_base'"
+        )
+        return int(horizon)
+
+    @cached_property
+    def _revision(self) -> int:
+        ((newest,),) = self._reads.read(
+            f"SELECT coalesce(max(revision), 0) FROM {self._address.qualifier}task WHERE revision <= %s", (self._horizon,)
+        )
+        return int(newest)
+
+    def revision(self) -> int:
+        """Of the newest commit of tasks before which no other is on its way."""
+        return self._revision
+
+    def _after(self, revision: int) -> Clause:
+        return and_(_TASK.revision > revision, _TASK.revision <= self.revision())
+
+    def _said(self, where: Node | None) -> tuple[Said | None, Node | None]:
+        said, rest = super()._said(where)
+        if said is None or where is None or not _is_of_free_text(where) or not self._has_inexact:
+            return said, rest
+        # Rows whose columns are not the document's own words are found whatever the filter, and it is decided on their documents.
+        return Said(or_(said.clause, and_(text(INEXACT), _TASK.state.is_not(None))), said.of_living), where
+
+    @cached_property
+    def _has_inexact(self) -> bool:
+        return bool(self._reads.read(f"SELECT 1 FROM {self._address.qualifier}task WHERE {INEXACT} LIMIT 1"))
+
+    def _store_bytes(self) -> int:
+        ((size,),) = self._reads.read(
+            "SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_catalog.pg_class c "
+            "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = ANY(%s)",
+            (self._address.schema, sorted(tables.metadata.tables)),
+        )
+        return int(size or 0)
+
+
+def _is_of_free_text(node: Node) -> bool:
+    """Whether a filter looks at a column of any text."""
+    if isinstance(node, And | Or):
+        return any(map(_is_of_free_text, node.nodes))
+    if isinstance(node, Not):
+        return _is_of_free_text(node.node)
+    free = node.field.kind in (Kind.TEXT, Kind.LABEL) or (node.field.kind is Kind.ID and node.field is not FIELDS["id"])
+    return free and isinstance(node, Compare | In)
+
+
+class PostgresReader:
+    """A PostgreSQL store that is open for reading. Raises `NotFound`, `StoreMismatch` or `StoreError` on opening, `StoreError` later."""
+
+    quick = False
+    """A snapshot takes three round trips."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._idle: list[Link] = []
+        self._closed = False
+        link = self._connect()
+        self._idle.append(link)
+
+    def _connect(self) -> Link:
+        with translated(self._address):
+            link = Link.to(self._address)
+            try:
+                self.limits = postgres_schema.check(link, self._address, None)
+            except BaseException:
+                link.close()
+                raise
+        return link
+
+    @contextmanager
+    def snapshot(self, timeout_s: float | None = None, stop: threading.Event | None = None) -> Iterator[PostgresSnapshot]:
+        """The store as it is now; its writers go on meanwhile. A connection is kept for the next one."""
+        until = monotonic() + (inf if timeout_s is None else timeout_s)
+        end = stop or threading.Event()
+        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        if timeout_s is not None:  # the server's own limit, should this process be gone by then
+            begin += f"; SET LOCAL statement_timeout = {int(timeout_s * 1000) + 1000}"
+        link = self._begun(begin, lambda: self._closed or end.is_set() or monotonic() > until)
+        try:
+            yield PostgresSnapshot(link, self._address, self.limits)
+            with reading(self._address):
+                link.execute("COMMIT")
+        except BaseException:
+            link.close()
+            raise
+        link.ended = _never
+        if self._closed or len(self._idle) >= _MAX_IDLE:
+            link.close()
+        else:
+            self._idle.append(link)
+
+    def _begun(self, begin: str, ended: Callable[[], bool]) -> Link:
+        """A connection in a new transaction: one that is idle and still good, or a new one."""
+        while self._idle:
+            with suppress(IndexError):
+                link = self._idle.pop()
+                link.ended = ended
+                try:
+                    link.execute(begin)
+                    return link
+                except psycopg.Error:  # the server was restarted meanwhile, or a proxy has closed it
+                    link.close()
+        link = self._connect()
+        link.ended = ended
+        with reading(self._address):
+            link.execute(begin)
+        return link
+
+    def commits(self) -> PostgresCommits:
+        """What waits for commits, with a connection of its own."""
+        return PostgresCommits(self._connect(), self._address)
+
+    def close(self) -> None:
+        """Close what is idle; a snapshot that is still read closes on its own."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+
+def _never() -> bool:
+    return False
+
+
+class PostgresCommits:
+    """See `tracker.query.base.CommitWait`. It looks, again and again: NOTIFY would have commits wait for each other, cluster-wide, and LISTEN
+    is a session's state, which PgBouncer does not keep.
+    """
+
+    def __init__(self, link: Link, address: Address) -> None:
+        self._link, self._address = link, address
+        t = address.qualifier
+        self._look = (
+            f"SELECT (SELECT max(revision) FROM {t}task WHERE revision < pg_snapshot_xmin(pg_current_snapshot())::text::bigint + "
+            f"(SELECT value::bigint FROM {t}meta WHERE name = 'revision_base')), "
+            f"(SELECT array_agg(next_offset ORDER BY topic, partition) FROM {t}position), (SELECT max(number) FROM {t}parked)"
+        )
+        self._seen: list[tuple[Any, ...]] | None = None
+
+    def wait(self, stop: threading.Event) -> bool:
+        """Until there was a commit (at once the first time), or ``stop``. Raises `StoreUnavailable`."""
+        self._link.ended = stop.is_set
+        step_s = FIRST_STEP_S
+        while self._seen is None or not stop.wait(step_s):
+            try:
+                with translated(self._address):
+                    found = self._link.rows(self._look)
+            except Ended:
+                return False
+            if found != self._seen:
+                self._seen = found
+                return True
+            step_s = min(step_s * 1.1, LAST_STEP_S)
+        return False
+
+    def wake(self) -> None:
+        """Nothing to do: ``stop`` is looked at all the time."""
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._link.close()
