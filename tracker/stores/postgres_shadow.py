@@ -109,9 +109,10 @@ class PostgresShadow:
         """The shadow as a store, without what only filters and listings read."""
         store = PostgresStore(self._shadow, limits=limits)
         try:
+            empty = not store.revision()
             with self._transaction() as link:
                 for index in tables.task_indexes:
-                    if index.name != "task_revision" or not store.revision():
+                    if index.name != "task_revision" or empty:
                         link.execute(f"DROP INDEX IF EXISTS {self._shadow.qualifier}{index.name}")
         except BaseException:
             store.__exit__(None, None, None)
