@@ -25,6 +25,8 @@ SAMPLE_TASKS = 1_000
 """Of one pass over the log: some 10 MB while it is read."""
 BETWEEN_S = 10.0
 """From one pass to the next, so that a short log is not read over and over."""
+END_WAIT_S = 2.0
+"""Of the 5 seconds that a run has to stop."""
 
 
 def verify(
@@ -105,21 +107,25 @@ def audited(settings: Settings, meters: Meters | None) -> Iterator[None]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="tracker-audit", daemon=True)
     thread.start()
-    task = asyncio.run_coroutine_threadsafe(rounds(), loop)
+    auditing = asyncio.run_coroutine_threadsafe(rounds(), loop)
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(BaseException):
-            asyncio.run_coroutine_threadsafe(_ended(), loop).result(timeout=2)
+        auditing.cancel()
+        with contextlib.suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(_ended(), loop).result(timeout=END_WAIT_S)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout=2)
+        thread.join(timeout=END_WAIT_S)
+        if not thread.is_alive():
+            loop.close()
 
 
 async def _ended() -> None:
-    """Whatever the loop still has, its end awaited."""
+    """Whatever the loop still has has ended, and its threads too."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
-    await asyncio.wait(others) if others else None
+    if others:
+        await asyncio.wait(others)
+    await asyncio.get_running_loop().shutdown_default_executor()
 
 
 def _tell(found: Verified, meters: Meters | None) -> None:
