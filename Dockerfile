@@ -10,7 +10,7 @@ RUN --mount=type=cache,target=/root/.cache \
 FROM python:3.12-slim
 COPY --from=build /src/constraints.txt /wheels/ /wheels/
 RUN --mount=type=cache,target=/root/.cache \
-    pip install --root-user-action=ignore --quiet -c /wheels/constraints.txt "$(echo /wheels/tracker-*.whl)[kafka,zstd]" \
+    pip install --root-user-action=ignore --quiet -c /wheels/constraints.txt "$(echo /wheels/tracker-*.whl)[kafka,postgres,web,zstd]" \
     && useradd --system --uid 10001 --create-home tracker \
     && install -d -o tracker -g tracker /data
 USER tracker

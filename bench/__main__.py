@@ -12,7 +12,7 @@ from bench import memory_road, paging, reads, reads_http, store_road
 from bench.measure import Figure, bare
 from tests.naive.workload import lines
 
-ROADS = ("fold", "replay", "stream", "kafka")
+ROADS = ("fold", "replay", "stream", "kafka", "postgres")
 """On the way into the store; those that follow read it."""
 BENCHES = (*ROADS, "reads", "paging")
 
@@ -63,6 +63,10 @@ def _roads(names: Sequence[str], tasks: int, rounds: int) -> list[str]:
             from bench import kafka_road
 
             figures += kafka_road.figures(folder, events, rounds)
+        if "postgres" in names:
+            from bench import postgres_road
+
+            figures += postgres_road.figures(events, rounds)
     return [figure.name for figure in figures if figure.at_most is not None and figure.ratio > figure.at_most]
 
 

@@ -10,6 +10,7 @@ import typer
 
 from tracker.cli import options, output
 from tracker.settings import Settings
+from tracker.stores.postgres_url import without_password
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,7 +31,7 @@ def status(store: options.Store = None, as_json: options.AsJson = False) -> None
     if as_json:
         output.write_json({**report.to_json(), "healthy": not troubles, "troubles": troubles})
     else:
-        _print(report, settings.store, now)
+        _print(report, without_password(settings.store), now)
         for trouble in troubles:
             output.note(f"unhealthy: {trouble}")
     if troubles:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tracker.query.filters import Node
 
 SOURCE_HELP = "The log: kafka://host:9092/topic, a file, a pattern, or - for standard input. [TRACKER_SOURCE; default: events.jsonl]"
-STORE_HELP = "The store: sqlite:///status.db or memory://. [TRACKER_STORE; default: sqlite:///status.db]"
+STORE_HELP = "The store: sqlite:///status.db, postgresql://user@host/db or memory://. [TRACKER_STORE; default: sqlite:///status.db]"
 Source = Annotated[str | None, typer.Option("--source", "-s", metavar="URL", help=SOURCE_HELP, show_default=False)]
 Store = Annotated[str | None, typer.Option("--store", "-d", metavar="URL", help=STORE_HELP, show_default=False)]
 KafkaConfig = Annotated[

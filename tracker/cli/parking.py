@@ -12,6 +12,7 @@ import typer
 from tracker.cli import options, output
 from tracker.errors import NotFound, UsageError
 from tracker.settings import Settings
+from tracker.stores.postgres_url import without_password
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,7 +131,7 @@ def show(
     settings = Settings.load().with_flags(store=store)
     parked = asyncio.run(_record(settings.store, number))
     if parked is None:
-        raise NotFound(f"there is no parked record {number} in {settings.store}; see tracker parked list")
+        raise NotFound(f"there is no parked record {number} in {without_password(settings.store)}; see tracker parked list")
     if as_json:
         output.write_json(record_json(parked, values=True))
         return
@@ -205,7 +206,7 @@ def drop(
     with open_store(settings.store, create=False) as opened:
         for number in chosen:
             if opened.parked_record(number) is None:
-                raise NotFound(f"there is no parked record {number} in {settings.store}; see tracker parked list")
+                raise NotFound(f"there is no parked record {number} in {without_password(settings.store)}; see tracker parked list")
         for some in [chosen] if chosen else _numbers(opened, reason):
             dropped += opened.drop_parked(some)
     if as_json:

@@ -1,8 +1,8 @@
 """Reading a PostgreSQL store: snapshots on read-only connections of their own, on a primary or a standby.
 
 A commit's revision is its transaction's number. Transactions overtake each other: one with a greater number may be there while one with a
-smaller is still on its way. So followers are told of revisions only up to the snapshot's ``xmin``, below which everything has ended; what is
-above it they are told later, when that has moved on. Whoever has seen everything up to revision r and asks for what came after misses
+smaller is still on its way. So followers are told of revisions only up to the first transaction that is on its way in the snapshot (its
+``xmin``, but for other programs' transactions); what is above it they are told later, when that has ended. Whoever has seen everything up to revision r and asks for what came after misses
 nothing.
 """
 
@@ -30,7 +30,7 @@ from tracker.query.sql import Said, SqlSnapshot
 from tracker.query.tree import And, Compare, In, Node, Not, Or
 from tracker.stores import postgres_schema, tables
 from tracker.stores.postgres_link import Ended, Link, translated
-from tracker.stores.postgres_reads import PostgresReads
+from tracker.stores.postgres_reads import PostgresReads, writers_key
 from tracker.stores.postgres_text import INEXACT
 from tracker.stores.postgres_url import Address
 
@@ -61,6 +61,28 @@ def _bound(value: Any) -> Any:
     if isinstance(value, Bound):
         return value.instant
     return value.replace("\0", "\ufffd") if isinstance(value, str) else value
+
+
+_HORIZON = """
+WITH locks AS MATERIALIZED (
+  SELECT locktype, virtualtransaction, transactionid, mode, database, classid, objid FROM pg_catalog.pg_locks WHERE granted
+), others AS (
+  SELECT transactionid::text::bigint AS number FROM locks AS held WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock'
+    AND NOT EXISTS (
+      SELECT FROM locks WHERE locktype = 'advisory' AND classid::bigint = %s AND objid::bigint = %s
+        AND locks.virtualtransaction = held.virtualtransaction
+        AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+    )
+)
+SELECT coalesce(min(running::text::bigint), pg_snapshot_xmax(pg_current_snapshot())::text::bigint) - 1
+FROM pg_snapshot_xip(pg_current_snapshot()) AS running
+WHERE running::text::bigint %% 4294967296 NOT IN (SELECT number FROM others)
+"""
+"""The last transaction before the first that is on its way in the snapshot and may write tasks.
+
+Of those on their way some are other programs': they still run, and do not hold the lock that ours take before they have a number. Whatever has
+ended since the snapshot was taken is not known to be another's. On a standby nothing is known of locks, and all hold it back.
+"""
 
 
 class _StoreReads(PostgresReads):
@@ -123,18 +145,18 @@ class PostgresSnapshot(SqlSnapshot):
         return Row(*found[0]) if found else None
 
     @cached_property
-    def _horizon(self) -> int:
-        ((horizon,),) = self._reads.read(
-            f"SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint + value::bigint - 1 "
-            f"FROM {self._address.qualifier}meta WHERE name = 'revision_base'"
-        )
-        return int(horizon)
-
-    @cached_property
     def _revision(self) -> int:
-        ((newest,),) = self._reads.read(
-            f"SELECT coalesce(max(revision), 0) FROM {self._address.qualifier}task WHERE revision <= %s", (self._horizon,)
+        t = self._address.qualifier
+        ((base, newest, horizon),) = self._reads.read(
+            f"SELECT value::bigint, (SELECT coalesce(max(revision), 0) FROM {t}task), "
+            f"pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1 FROM {t}meta WHERE name = 'revision_base'"
         )
+        if newest <= horizon + base:
+            return int(newest)
+        # Something is beyond it: another program's transaction, which writes no task, may take hours, and shall not hold that back.
+        key = writers_key(self._address.schema) % 2**64
+        ((horizon,),) = self._reads.read(_HORIZON, (key >> 32, key % 2**32))
+        ((newest,),) = self._reads.read(f"SELECT coalesce(max(revision), 0) FROM {t}task WHERE revision <= %s", (horizon + base,))
         return int(newest)
 
     def revision(self) -> int:
@@ -259,10 +281,12 @@ class PostgresCommits:
     def __init__(self, link: Link, address: Address) -> None:
         self._link, self._address = link, address
         t = address.qualifier
+        # The newest revision, what is on its way below it, where the logs are read to, and what is parked.
         self._look = (
-            f"SELECT (SELECT max(revision) FROM {t}task WHERE revision < pg_snapshot_xmin(pg_current_snapshot())::text::bigint + "
-            f"(SELECT value::bigint FROM {t}meta WHERE name = 'revision_base')), "
-            f"(SELECT array_agg(next_offset ORDER BY topic, partition) FROM {t}position), (SELECT max(number) FROM {t}parked)"
+            f"SELECT newest, (SELECT array_agg(running::text ORDER BY running) FROM pg_snapshot_xip(pg_current_snapshot()) AS running "
+            f"WHERE running::text::bigint + value::bigint < newest), "
+            f"(SELECT array_agg(next_offset ORDER BY topic, partition) FROM {t}position), (SELECT max(number) FROM {t}parked) "
+            f"FROM {t}meta, (SELECT max(revision) AS newest FROM {t}task) AS of_tasks WHERE name = 'revision_base'"
         )
         self._seen: list[tuple[Any, ...]] | None = None
 

@@ -13,7 +13,7 @@ from tracker.model.limits import FOLD_VERSION
 from tracker.model.rows import Columns
 from tracker.stores.base import Advance, Commit, StatusStore, Write
 from tracker.stores.contents import Contents, Holding
-from tracker.stores.filling import fill
+from tracker.stores.filling import filler
 
 TOLD_EVERY = 10_000
 """Tasks between two words on the progress."""
@@ -65,7 +65,9 @@ def copy(contents: Contents, target: StatusStore, on_tasks: Callable[[int, int],
                 on_tasks(copied.tasks, about.tasks)
             yield Write(each.id, each.registers, _columns(each, contents.kind), None)
 
-    fill(target, writes(), Commit(advances=advances, parked=parked, jumps=jumps))
+    filled = filler(target)
+    assert filled is not None
+    filled[0](writes(), Commit(advances=advances, parked=parked, jumps=jumps))
     for each in statuses:
         if each.end_offset is not None and each.end_seen_at is not None:
             target.report_ends([msgspec.structs.replace(each.position, next_offset=each.end_offset)], each.end_seen_at)

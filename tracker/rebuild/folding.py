@@ -22,7 +22,7 @@ from tracker.replay.runs import Folded, Stretch, merged, parked_records
 from tracker.sources.files import is_compressed
 from tracker.sources.jsonl import byte_ranges
 from tracker.stores.base import Advance, Commit, Counters, StatusStore
-from tracker.stores.filling import can_be_filled, fill
+from tracker.stores.filling import filler
 
 STRETCH_BYTES = 64_000_000
 """A kill costs a few of these: some seconds of work. Each makes at least one run of its own, and 100 of them can be merged at once."""
@@ -39,7 +39,7 @@ class _Plan(msgspec.Struct):
 
 def can_be_folded(store: StatusStore, follower: Follower, aims: Mapping[TopicPartition, int]) -> bool:
     """Whether the store is empty, and these logs are plain files that are worth processes of their own."""
-    if not can_be_filled(store) or store.revision() or UNTIL_ENDED in aims.values():
+    if filler(store) is None or store.revision() or UNTIL_ENDED in aims.values():
         return False
     return can_be_cut(follower.beginnings)
 
@@ -58,12 +58,14 @@ def fold_files(
     beginnings: Mapping[TopicPartition, Position],
     folder: Path,
     jobs: int | None,
+    *,
+    indexed: bool,
     on_bytes: Callable[[int], None] = lambda _: None,
     seam: Callable[[str], None] = lambda _: None,
 ) -> Counters:
     """Fold these files up to ``aims`` into the empty store, in so many processes (None: one a core).
 
-    ``folder`` is where a run that was killed has left its work.
+    ``folder`` is where a run that was killed has left its work; not ``indexed``, the store has no secondary indexes.
     """
     plan = _planned(aims, beginnings, folder)
     done = {stretch.index: found for stretch in plan.stretches if (found := _done(folder, stretch)) is not None}
@@ -84,7 +86,7 @@ def fold_files(
 
     fold_all(numbered, store.limits, jobs or os.cpu_count() or 1, str(attempt), lambda read: on_bytes(bytes_before + read), on_folded)
     seam("all is folded")
-    return _store(store, plan, [done[stretch.index] for stretch in plan.stretches])
+    return _store(store, plan, [done[stretch.index] for stretch in plan.stretches], indexed=indexed)
 
 
 def _planned(aims: Mapping[TopicPartition, int], beginnings: Mapping[TopicPartition, Position], folder: Path) -> _Plan:
@@ -120,7 +122,7 @@ def _done(folder: Path, stretch: Stretch) -> Folded | None:
     return msgspec.msgpack.decode(path.read_bytes(), type=Folded) if path.exists() else None
 
 
-def _store(store: StatusStore, plan: _Plan, folded: list[Folded]) -> Counters:
+def _store(store: StatusStore, plan: _Plan, folded: list[Folded], *, indexed: bool) -> Counters:
     beginnings = [msgspec.structs.replace(end, next_offset=0) for end in plan.ends]
     claimed = store.claim(beginnings)
     total, advances = Counters(), []
@@ -135,5 +137,7 @@ def _store(store: StatusStore, plan: _Plan, folded: list[Folded]) -> Counters:
     if not total.balanced:
         raise StoreError(f"the counters of what was folded do not add up: {total}")
     commit = Commit(advances=advances, parked=list(parked_records(part.parked for part in folded)))
-    fill(store, merged((run for part in folded for run in part.runs), store.limits), commit, indexed=False)
+    filled = filler(store, indexed=indexed)
+    assert filled is not None
+    filled[0](merged((run for part in folded for run in part.runs), store.limits), commit)
     return total

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from math import inf
 from time import monotonic
 from typing import Literal, TypeAlias
@@ -201,7 +202,8 @@ class Rebuild:
             if not self._order.records_per_s and can_be_folded(store, follower, aims):
                 self._note.total = sum(aims.values())
                 folder, jobs = self._shadow.folder, self._order.jobs
-                counters = await asyncio.to_thread(fold_files, store, aims, follower.beginnings, folder, jobs, self._tell, self._seam)
+                work = partial(fold_files, indexed=False, on_bytes=self._tell, seam=self._seam)
+                counters = await asyncio.to_thread(work, store, aims, follower.beginnings, folder, jobs)
                 self._note.read += counters.read
             await self._follow([follower], aims)
         self._say("catching-up")

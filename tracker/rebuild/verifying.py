@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -191,7 +192,7 @@ async def folded_beside(
         followers.append(follower)
         aims = follower.aims(positions)
         if can_be_folded(store, follower, aims):
-            await asyncio.to_thread(fold_files, store, aims, follower.beginnings, folder / "runs", jobs)
+            await asyncio.to_thread(partial(fold_files, indexed=True), store, aims, follower.beginnings, folder / "runs", jobs)
         await follower.follow(aims)
     contents = stack.enter_context(opened())
     positions = [each.position for each in contents.partitions()]

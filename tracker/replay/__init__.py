@@ -27,9 +27,8 @@ from tracker.replay.runs import Folded, Stretch, merged, parked_records
 from tracker.sources.files import is_compressed
 from tracker.sources.jsonl import JsonlSource, byte_ranges
 from tracker.stores.base import Advance, Commit, Counters, StatusStore
+from tracker.stores.filling import Fill, filler
 from tracker.stores.open import open_store
-from tracker.stores.sql import SqlStore
-from tracker.stores.sql_fill import fill
 
 PARALLEL_FROM_BYTES = 8_000_000
 """Below that (about 20,000 events) starting processes takes longer than it saves."""
@@ -83,9 +82,10 @@ def replay(
             claimed = beginnings
         resumed = {at.topic: each.next_offset for at, each in claimed.items() if each.next_offset != beginnings[at].next_offset}
         workers = jobs or os.cpu_count() or 1
-        if workers > 1 and isinstance(store, SqlStore) and not resumed and _is_worth_it(beginnings) and store.revision() == 0:
+        filled = filler(store)
+        if workers > 1 and filled is not None and not resumed and _is_worth_it(beginnings) and store.revision() == 0:
             steps = {at: (claimed[at], beginning) for at, beginning in beginnings.items()}
-            counters = _in_parallel(steps, store, workers, max_parked_ratio, on_progress, started)
+            counters = _in_parallel(steps, store, *filled, workers, max_parked_ratio, on_progress, started)
         else:
             counters = _in_order(paths, store, max_parked_ratio, on_progress, started)
         return ReplayTotals(counters, store.task_count(), perf_counter() - started, resumed)
@@ -121,7 +121,14 @@ def _in_order(paths: Sequence[str], store: StatusStore, max_parked_ratio: float,
 
 
 def _in_parallel(
-    steps: Steps, store: SqlStore, workers: int, max_parked_ratio: float, on_progress: OnReplayProgress, started: float
+    steps: Steps,
+    store: StatusStore,
+    fill: Fill,
+    beside: Path,
+    workers: int,
+    max_parked_ratio: float,
+    on_progress: OnReplayProgress,
+    started: float,
 ) -> Counters:
     sizes = {at: Path(at.topic).stat().st_size for at in steps}
     stretches: list[Stretch] = []
@@ -131,7 +138,7 @@ def _in_parallel(
             stretches.append(Stretch(at.topic, at.topic, begin, end, len(stretches)))
     bytes_total = sum(stretch.end - stretch.begin for stretch in stretches)
     try:
-        with tempfile.TemporaryDirectory(prefix=".replay-", dir=Path(store.path).absolute().parent) as folder:
+        with tempfile.TemporaryDirectory(prefix=".replay-", dir=beside) as folder:
 
             def tell(bytes_read: int, step: str) -> None:
                 on_progress(ReplayProgress(bytes_read, bytes_total, perf_counter() - started, step))
@@ -140,14 +147,14 @@ def _in_parallel(
             tell(bytes_total, "storing")
             # What is written to a file meanwhile is the next replay's: each position goes to where its last stretch ended.
             ends = {TopicPartition(stretch.topic, 0): stretch.end for stretch in stretches}
-            return _store(steps, ends, store, folded, max_parked_ratio)
+            return _store(steps, ends, store, fill, folded, max_parked_ratio)
     except OSError as error:
         kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
-        raise kind(f"the states on their way to {store.path} can't be written beside it ({error}); nothing was stored") from error
+        raise kind(f"the states on their way to the store can't be written to {beside} ({error}); nothing was stored") from error
 
 
 def _store(
-    steps: Steps, ends: Mapping[TopicPartition, int], store: SqlStore, folded: Sequence[Folded], max_parked_ratio: float
+    steps: Steps, ends: Mapping[TopicPartition, int], store: StatusStore, fill: Fill, folded: Sequence[Folded], max_parked_ratio: float
 ) -> Counters:
     total = Counters()
     advances = []
@@ -166,5 +173,5 @@ def _store(
             f"and nothing was stored: is this the right log? Start again with a greater ratio (0: no limit) to go on"
         )
     commit = Commit(advances=advances, parked=list(parked_records(part.parked for part in folded)))
-    fill(store, merged((run for part in folded for run in part.runs), store.limits), commit)
+    fill(merged((run for part in folded for run in part.runs), store.limits), commit)
     return total

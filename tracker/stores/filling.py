@@ -1,38 +1,30 @@
-"""Filling an empty store in one transaction, whatever its database."""
+"""How an empty store is filled at once, of those that can be."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, TypeGuard
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from tempfile import gettempdir
+from typing import TypeAlias
 
-from tracker.errors import StoreError
 from tracker.stores.base import Commit, StatusStore, Write
-from tracker.stores.sql import SqlStore
-from tracker.stores.sql_fill import fill as fill_sqlite
 
-if TYPE_CHECKING:
-    from tracker.stores.postgres import PostgresStore
+Fill: TypeAlias = Callable[[Iterable[Write], Commit], int]
 
 
-def fill(store: StatusStore, writes: Iterable[Write], commit: Commit, *, indexed: bool = True) -> int:
-    """Write many new tasks, ascending by id, and the rest of ``commit``, as one transaction; returns its revision.
+def filler(store: StatusStore, *, indexed: bool = True) -> tuple[Fill, Path] | None:
+    """What writes many new tasks, ascending by id, and a commit beside them as one transaction; and a folder for them until then.
 
-    Raises `StoreError` if the store has tasks, `PositionConflict` as a commit does.
+    None: the store takes commits only. Not ``indexed``: it has no secondary indexes, and gets none.
     """
-    if isinstance(store, SqlStore):
-        return fill_sqlite(store, writes, commit, indexed=indexed)
-    if _is_postgres(store):
+    if type(store).__name__ == "PostgresStore":  # not loaded where it is not used: it needs an extra
+        from tracker.stores.postgres import PostgresStore
         from tracker.stores.postgres_fill import fill as fill_postgres
 
-        return fill_postgres(store, writes, commit)
-    raise StoreError("a store in memory is filled by commits")
+        assert isinstance(store, PostgresStore)
+        return partial(fill_postgres, store, indexed=indexed), Path(gettempdir())
+    from tracker.stores.sql import SqlStore
+    from tracker.stores.sql_fill import fill
 
-
-def can_be_filled(store: StatusStore) -> bool:
-    """Whether `fill` knows it."""
-    return isinstance(store, SqlStore) or _is_postgres(store)
-
-
-def _is_postgres(store: StatusStore) -> TypeGuard[PostgresStore]:
-    """Asked without loading a driver that may not be installed."""
-    return type(store).__name__ == "PostgresStore"
+    return (partial(fill, store, indexed=indexed), Path(store.path).absolute().parent) if isinstance(store, SqlStore) else None

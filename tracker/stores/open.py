@@ -11,7 +11,7 @@ from tracker.errors import UsageError
 from tracker.model.limits import Limits
 from tracker.stores.base import StatusStore
 from tracker.stores.contents import Contents, Shadow
-from tracker.stores.postgres_url import address, is_postgres
+from tracker.stores.postgres_url import address, is_postgres, without_password
 
 
 def open_store(url: str, *, limits: Limits | None = None, create: bool = True) -> StatusStore:
@@ -71,7 +71,9 @@ def sqlite_path(url: str) -> tuple[str, str]:
     """The file and the ``synchronous`` setting of a ``sqlite:///`` URL; raises `UsageError`."""
     parts = urlsplit(url)
     if parts.scheme != "sqlite" or parts.netloc or len(parts.path) < 2:
-        raise UsageError(f"expected a store such as sqlite:///status.db, postgresql://user@host/database or memory://, got {url}")
+        raise UsageError(
+            f"expected a store such as sqlite:///status.db, postgresql://user@host/database or memory://, got {without_password(url)}"
+        )
     synchronous = "FULL"
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name != "synchronous":

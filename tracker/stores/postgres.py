@@ -23,7 +23,7 @@ from tracker.model.records import Position, TopicPartition
 from tracker.stores import postgres_schema
 from tracker.stores.base import OUTCOMES, Commit, Loaded, Retried, Write
 from tracker.stores.postgres_link import Ended, Link, is_busy, translated, translation
-from tracker.stores.postgres_reads import PostgresReads, to_text
+from tracker.stores.postgres_reads import PostgresReads, to_text, writers_key
 from tracker.stores.postgres_rows import ADVANCE, JUMP, MOVE_COUNT, PARK, UPSERT, headers_to_bytes, parked_values, task_arrays
 from tracker.stores.postgres_url import Address, address
 
@@ -41,6 +41,7 @@ class PostgresStore(PostgresReads):
     def __init__(self, url: str | Address, *, limits: Limits | None = None, create: bool = True) -> None:
         self.address = url if isinstance(url, Address) else address(url)
         super().__init__(self.address.qualifier)
+        self._key = writers_key(self.address.schema)
         self.hurry = threading.Event()
         self._limits = limits
         """Those that were asked for: a rebuild may have given the store others since."""
@@ -128,16 +129,6 @@ class PostgresStore(PostgresReads):
             except StoreUnavailable as away:
                 if not isinstance(away.__cause__, errors.LockNotAvailable) or self.hurry.is_set() or monotonic() > deadline:
                     raise
-
-    def once(self, work: Callable[[Link], T]) -> T:
-        """The same for work that can't be done twice."""
-
-        def all_of_it(link: Link) -> T:
-            result = work(link)
-            link.execute("COMMIT")
-            return result
-
-        return self._on_link(all_of_it)
 
     @staticmethod
     def begin(link: Link) -> None:
@@ -228,6 +219,7 @@ class PostgresStore(PostgresReads):
         writes = sorted(commit.writes, key=lambda write: write.task_id)
         with link.pipeline():
             self.begin(link)
+            link.execute("SELECT pg_advisory_xact_lock_shared(%s)", (self._key,))
             advances = sorted(commit.advances, key=lambda advance: advance.expected.at)
             advanced = [link.execute(ADVANCE.format(t), _advance_values(advance)) for advance in advances]
             # After the positions, whose rows keep a rebuild's exchange out: what is read here holds until the end.

@@ -1,36 +1,53 @@
-"""Filling an empty PostgreSQL store in one transaction, by COPY."""
+"""Filling an empty PostgreSQL store in one transaction: COPY into a table without indexes, rows in id order, indexes afterwards.
+
+The table is locked meanwhile: readers wait, as far as they have the time. Rows are written frozen, so that no vacuum has to go over them
+again before the indexes alone can answer.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.schema import CreateIndex
+
 from tracker.errors import StoreError
 from tracker.stores.base import Commit, Write
-from tracker.stores.postgres import PostgresStore
+from tracker.stores.postgres import LOCK_TIMEOUT_S, PostgresStore
 from tracker.stores.postgres_link import Link
-from tracker.stores.postgres_rows import COLUMNS
-from tracker.stores.postgres_text import FREE, fitting
+from tracker.stores.postgres_rows import COLUMNS, task_row
+from tracker.stores.postgres_text import INEXACT_INDEX
+from tracker.stores.tables import task_indexes
 
-_NO_COLUMNS = (None,) * len(COLUMNS)
 
-
-def fill(store: PostgresStore, writes: Iterable[Write], commit: Commit) -> int:
+def fill(store: PostgresStore, writes: Iterable[Write], commit: Commit, *, indexed: bool = True) -> int:
     """Write many new tasks, and the rest of ``commit``, as one transaction; returns its revision.
 
-    Raises `StoreError` if the store has tasks, `PositionConflict` as a commit does.
+    The tasks come ascending by id, each once; not ``indexed``, the store has none of `task_indexes`. Raises `StoreError` if the store has tasks, `PositionConflict` as a commit does.
     """
-    t = store.qualifier
+    table, indexes = f"{store.qualifier}task", task_indexes if indexed else []
 
     def work(link: Link) -> int:
         revision = store.write(link, commit)
-        if link.rows(f"SELECT 1 FROM {t}task LIMIT 1"):
+        link.execute(f"SET LOCAL lock_timeout = {int(LOCK_TIMEOUT_S * 1000)}")
+        link.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        if link.rows(f"SELECT 1 FROM {table} LIMIT 1"):
             raise StoreError(f"{store.path} has tasks that another writer stored meanwhile; nothing was written: run it again")
-        statement = f"COPY {t}task (id, revision, deleted, registers, {', '.join(COLUMNS)}) FROM STDIN"
-        with link.cursor() as cursor, cursor.copy(statement) as copied:
+        for name in (*(index.name for index in indexes), "task_inexact"):
+            link.execute(f"DROP INDEX {store.qualifier}{name}")
+        link.execute(f"TRUNCATE {table}")  # of nothing: what may be frozen has to be of this transaction
+        with link.cursor().copy(f"COPY {table} (id, revision, deleted, registers, {', '.join(COLUMNS)}) FROM STDIN WITH (FREEZE)") as copy:
             for write in writes:
-                cells = zip(COLUMNS, write.columns or _NO_COLUMNS, strict=True)
-                values = [fitting(name, cell) if name in FREE and isinstance(cell, str) else cell for name, cell in cells]
-                copied.write_row((write.task_id, revision, write.columns is None, write.registers, *values))
+                copy.write_row(task_row(write, revision))
+        for index in indexes:
+            created = CreateIndex(index).compile(
+                dialect=PGDialect(),  # type: ignore[no-untyped-call]
+                schema_translate_map={None: store.address.schema},
+                render_schema_translate=True,
+            )
+            link.execute(str(created))
+        link.execute(INEXACT_INDEX.replace(" ON task ", f" ON {table} "))
+        link.execute(f"ANALYZE {table}")
         return revision
 
-    return store.once(work)
+    return store.transact(work)

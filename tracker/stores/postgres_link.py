@@ -25,6 +25,7 @@ from tracker.errors import (
     TrackerError,
     UsageError,
 )
+from tracker.stores.postgres_arrays import Array, ArrayDumper
 from tracker.stores.postgres_url import Address
 
 WAIT_STEP_S = 0.02
@@ -63,6 +64,7 @@ class Link(psycopg.Connection[tuple[Any, ...]]):
         """A new one. Raises psycopg's errors."""
         link = cls.connect(address.conninfo, autocommit=True, prepare_threshold=None)
         link.adapters.register_loader("timestamp", _Iso)
+        link.adapters.register_dumper(Array, ArrayDumper)
         return link
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **words: Any) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -72,6 +73,13 @@ class PostgresReads(ABC):
         """The revision of the newest commit that wrote a task; 0 before the first."""
         ((revision,),) = self.read(f"SELECT coalesce(max(revision), 0) FROM {self.qualifier}task")
         return int(revision)
+
+
+def writers_key(schema: str) -> int:
+    """Of the shared lock that every transaction takes that writes tasks, for itself and before it has a number: so that a reader can tell
+    it from other programs' transactions (`tracker.query.postgres`). Nobody ever waits for it.
+    """
+    return int.from_bytes(hashlib.blake2s(f"tracker writes tasks of {schema}".encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def to_text(time: str) -> str | None:

@@ -11,6 +11,7 @@ import msgspec
 from tracker.model.records import Record
 from tracker.stores import tables
 from tracker.stores.base import OUTCOMES, ParkedRecord, Write
+from tracker.stores.postgres_arrays import Array, array
 from tracker.stores.postgres_text import FREE, fitting
 
 COLUMNS = [column.name for column in tables.task.columns if column.name not in ("id", "revision", "deleted", "registers")]
@@ -51,16 +52,23 @@ headers_to_bytes = msgspec.msgpack.Encoder().encode
 headers_from_bytes = msgspec.msgpack.Decoder(tuple[tuple[str, bytes | None], ...]).decode
 
 
-def task_arrays(writes: Sequence[Write]) -> list[list[Any]]:
+def task_arrays(writes: Sequence[Write]) -> list[Array]:
     """The arrays of `UPSERT`."""
-    columns = [list(values) for values in zip(*(write.columns or _NO_COLUMNS for write in writes), strict=True)]
-    return [
+    columns = zip(*(write.columns or _NO_COLUMNS for write in writes), strict=True)
+    values: list[Sequence[Any]] = [
         [write.task_id for write in writes],
         [write.loaded_revision for write in writes],
         [write.columns is None for write in writes],
         [write.registers for write in writes],
-        *([fitting(name, value) for value in values] if name in FREE else values for name, values in zip(COLUMNS, columns, strict=True)),
+        *([fitting(name, value) for value in column] if name in FREE else column for name, column in zip(COLUMNS, columns, strict=True)),
     ]
+    return [array(kind, each) for kind, each in zip(_KINDS, values, strict=True)]
+
+
+def task_row(write: Write, revision: int) -> tuple[Any, ...]:
+    """A new row, for COPY."""
+    columns = write.columns or _NO_COLUMNS
+    return (write.task_id, revision, write.columns is None, write.registers, *map(fitting, COLUMNS, columns))
 
 
 def parked_values(parked: ParkedRecord) -> tuple[Any, ...]:

@@ -28,6 +28,7 @@ from tracker.stores.contents import Holding
 from tracker.stores.postgres import PostgresStore
 from tracker.stores.postgres_contents import HORIZON, PostgresContents, Reads, changed_after, some
 from tracker.stores.postgres_link import Link, translated
+from tracker.stores.postgres_reads import writers_key
 from tracker.stores.postgres_rows import COLUMNS
 from tracker.stores.postgres_url import Address
 
@@ -264,6 +265,7 @@ def _lock(link: Link, live: Address) -> None:
     while True:
         link.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
         link.execute(f"SET LOCAL lock_timeout = {LOCK_STEP_MS}")
+        link.execute("SELECT pg_advisory_xact_lock_shared(%s)", (writers_key(live.schema),))
         try:
             names = ", ".join(f"{live.qualifier}{name}" for name in ("position", "task", "parked", "jump"))
             link.execute(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")

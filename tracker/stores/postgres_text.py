@@ -8,6 +8,7 @@ may differ from their document are few or none; they have an index of their own,
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 MAX_INDEXED = 256
 """Code points, 1 kB at most in UTF-8. Ids are no longer."""
@@ -20,10 +21,10 @@ INEXACT = " OR ".join([*(f"char_length({name}) >= {MAX_INDEXED}" for name in CUT
 INEXACT_INDEX = f"CREATE INDEX task_inexact ON task (id) WHERE {INEXACT}"
 
 
-def fitting(name: str, value: str | None) -> str | None:
+def fitting(name: str, value: Any) -> Any:
     """A value as its column holds it."""
-    if value is None:
-        return None
+    if not isinstance(value, str):
+        return value
     if name in CUT and len(value) > MAX_INDEXED:
         value = value[:MAX_INDEXED]
     return value.replace("\0", "\ufffd") if "\0" in value else value

@@ -40,16 +40,18 @@ def is_postgres(url: str) -> bool:
 
 def without_password(url: str) -> str:
     """A store's URL as it may be shown; one that is not understood is not shown at all."""
-    if not is_postgres(url):
+    if "@" not in url and not is_postgres(url):
         return url
     try:
         parts = urlsplit(url)
+        if not parts.netloc and not is_postgres(url):  # a file whose name has an @
+            return url
         user = quote(parts.username or "", safe="%")
         host = parts.netloc.rpartition("@")[2]
         query = urlencode([pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in _SECRETS], safe="/,:")
         return urlunsplit((parts.scheme, f"{user}@{host}" if user else host, parts.path, query, ""))
     except ValueError:
-        return "postgresql://…"
+        return f"{url.partition(':')[0]}://…"
 
 
 def address(url: str) -> Address:
