@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -13,6 +14,7 @@ from aiokafka.structs import TopicPartition as KafkaPartition
 from tests.crash.crash_log import Outcome, produce_all, produce_crash_log
 from tests.naive.workload import task_id
 from tests.rebuild.logs import NOW, hash_of, plant, url
+from tracker.rebuild import folding
 from tracker.rebuild.logs import Logs
 from tracker.rebuild.run import Order, Rebuild
 from tracker.rebuild.verifying import Verified, verify_all, verify_some
@@ -30,14 +32,18 @@ def logs(kafka: Broker, topic: str, query: str = "") -> Logs:
     return Logs(source=f"kafka://{kafka.bootstrap}/{topic}{query}")
 
 
-def rebuilding(store: Path, log: Logs, **order: object) -> Rebuild:
+def rebuilding(store: Path, log: Logs, seam: Callable[[str], None] = lambda _: None, **order: object) -> Rebuild:
     """A run of it."""
-    return Rebuild(open_shadow(url(store)), Order(logs=log, **order), lambda: NOW)  # type: ignore[arg-type]
+    return Rebuild(open_shadow(url(store)), Order(logs=log, **order), lambda: NOW, seam=seam)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("records_per_s", [0.0, 1e9], ids=["as fast as it goes", "in one process"])
-async def test_beside_a_worker_of_a_group(kafka: Broker, topic: MakeTopic, tmp_path: Path, records_per_s: float) -> None:
+async def test_beside_a_worker_of_a_group(
+    kafka: Broker, topic: MakeTopic, tmp_path: Path, records_per_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While a worker follows the topic and more comes, the content is exchanged; in the end all is the naive fold, and the sums are exact."""
+    monkeypatch.setattr(folding, "PARALLEL_FROM_RECORDS", 0)
+    monkeypatch.setattr(folding, "STRETCH_RECORDS", 500)
     name, store = await topic(partitions=4, config=KEPT), tmp_path / "status.db"
     with Outcome(tmp_path) as outcome:
         await produce_crash_log(kafka.bootstrap, name, 4_000, outcome)
@@ -46,10 +52,13 @@ async def test_beside_a_worker_of_a_group(kafka: Broker, topic: MakeTopic, tmp_p
             plant(store, task_id(3))
             more = expecting(outcome, spread(name, 100, first_task=50_000))
             producing = asyncio.create_task(produce_all(kafka.bootstrap, more))
-            done = await rebuilding(store, logs(kafka, name, "?group=workers"), accept=True, records_per_s=records_per_s).run()
+            seams: list[str] = []
+            log = logs(kafka, name, "?group=workers")
+            done = await rebuilding(store, log, seams.append, accept=True, records_per_s=records_per_s).run()
             await producing
             await settled(store, outcome, running)
         assert done.note.state == "swapped"
+        assert (seams.count("a stretch is folded") > 4) == (not records_per_s)
         assert task_id(3) in [pair.id for pair in done.pairs]
         assert await is_exact(kafka, name, store, outcome)
 

@@ -95,7 +95,7 @@ async def predict(shadow: Shadow, order: Order) -> Prediction:
                 sampled += counted[0]
                 sampled_offsets += sum(aims[at] - begins[at] for at in aims)
                 total_offsets += sum(lengths.values())
-                if not order.records_per_s and can_be_cut(follower.beginnings):
+                if not order.records_per_s and can_be_cut(follower.beginnings, follower.aims(positions)):
                     processes = max(processes, order.jobs or os.cpu_count() or 1)
     records = sampled * total_offsets // sampled_offsets if sampled_offsets else 0
     rate = sampled / seconds if seconds else 0.0

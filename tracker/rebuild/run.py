@@ -26,7 +26,7 @@ from tracker.errors import StoreError, Undecided, UsageError
 from tracker.model.limits import Limits
 from tracker.model.records import Position, TopicPartition
 from tracker.rebuild.differences import Comparison, LeftOut, Pair, differing, is_equal, nothing_left_out
-from tracker.rebuild.folding import can_be_folded, fold_files
+from tracker.rebuild.folding import can_be_folded, fold_log
 from tracker.rebuild.following import UNTIL_ENDED, Follower, Pace
 from tracker.rebuild.logs import Logs
 from tracker.stores.base import Counters, StatusStore
@@ -202,8 +202,8 @@ class Rebuild:
             if not self._order.records_per_s and can_be_folded(store, follower, aims):
                 self._note.total = sum(aims.values())
                 folder, jobs = self._shadow.folder, self._order.jobs
-                work = partial(fold_files, indexed=False, on_bytes=self._tell, seam=self._seam)
-                counters = await asyncio.to_thread(work, store, aims, follower.beginnings, folder, jobs)
+                work = partial(fold_log, indexed=False, on_bytes=self._tell, seam=self._seam)
+                counters = await asyncio.to_thread(work, store, self._order.logs, aims, follower.beginnings, folder, jobs)
                 self._note.read += counters.read
             await self._follow([follower], aims)
         self._say("catching-up")

@@ -23,7 +23,7 @@ from tracker.model.limits import Limits
 from tracker.model.records import Batch, Position, Record, TopicPartition
 from tracker.model.rows import Columns
 from tracker.rebuild.differences import Comparison, LeftOut, Pair, differing, is_equal, nothing_left_out
-from tracker.rebuild.folding import can_be_folded, fold_files
+from tracker.rebuild.folding import can_be_folded, fold_log
 from tracker.rebuild.following import Follower, Pace
 from tracker.rebuild.logs import Logs
 from tracker.sources.base import Source
@@ -192,7 +192,9 @@ async def folded_beside(
         followers.append(follower)
         aims = follower.aims(positions)
         if can_be_folded(store, follower, aims):
-            await asyncio.to_thread(partial(fold_files, indexed=True), store, aims, follower.beginnings, folder / "runs", jobs)
+            await asyncio.to_thread(
+                partial(fold_log, indexed=True), store, logs, aims, follower.beginnings, folder / f"runs-{len(followers)}", jobs
+            )
         await follower.follow(aims)
     contents = stack.enter_context(opened())
     positions = [each.position for each in contents.partitions()]
