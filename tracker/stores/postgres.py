@@ -22,7 +22,7 @@ from tracker.model.limits import Limits
 from tracker.model.records import Position, TopicPartition
 from tracker.stores import postgres_schema
 from tracker.stores.base import OUTCOMES, Commit, Loaded, Retried, Write
-from tracker.stores.postgres_link import Ended, Link, is_busy, translated, translation
+from tracker.stores.postgres_link import Ended, Link, is_passing, translated, translation
 from tracker.stores.postgres_reads import PostgresReads, to_text, writers_key
 from tracker.stores.postgres_rows import ADVANCE, JUMP, MOVE_COUNT, PARK, UPSERT, headers_to_bytes, parked_values, task_arrays
 from tracker.stores.postgres_url import Address, address
@@ -61,7 +61,7 @@ class PostgresStore(PostgresReads):
             try:
                 return self._connected(create=create, opening=True)
             except psycopg.OperationalError as error:
-                if not is_busy(error) or monotonic() > deadline:
+                if not is_passing(error) or monotonic() > deadline:
                     raise translation(error, self.address) from error
             except psycopg.Error as error:
                 raise translation(error, self.address) from error
