@@ -123,7 +123,9 @@ class Container:
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """A command inside, as the server's user."""
-        return subprocess.run(["docker", "exec", "--user", "postgres", self._id, *command], capture_output=True, text=True, timeout=60, check=True)
+        return subprocess.run(
+            ["docker", "exec", "--user", "postgres", self._id, *command], capture_output=True, text=True, timeout=60, check=True
+        )
 
     def restart(self) -> None:
         """At once, as after a crash."""

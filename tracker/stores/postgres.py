@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 import psycopg
 from psycopg import errors
 
-from tracker.errors import PositionConflict, StateConflict, StoreUnavailable
+from tracker.errors import PositionConflict, StateConflict, StoreUnavailable, TooLong
 from tracker.model.limits import Limits
 from tracker.model.records import Position, TopicPartition
 from tracker.stores import postgres_schema
@@ -106,6 +106,8 @@ class PostgresStore(PostgresReads):
                     link.execute("ROLLBACK")
                 if link.closed or link.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
                     self._drop()
+            if isinstance(error, TooLong):
+                raise StoreUnavailable(f"{self.address.shown}: a statement was cancelled ({error.__cause__})") from error
             if isinstance(error, Ended):
                 raise StoreUnavailable(f"{self.address.shown} was waited for, and then no more: the work was given up") from None
             raise
@@ -131,7 +133,8 @@ class PostgresStore(PostgresReads):
         """The first statements of a transaction."""
         if link.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
             link.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-        link.execute(f"SET LOCAL lock_timeout = {LOCK_STEP_MS}")
+        # What the user's role may have for its questions is not for commits.
+        link.execute(f"SELECT set_config('lock_timeout', '{LOCK_STEP_MS}', true), set_config('statement_timeout', '0', true)")
 
     def read(self, statement: str, values: Any = None) -> list[tuple[Any, ...]]:
         """All rows of a reading statement."""

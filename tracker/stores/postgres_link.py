@@ -67,10 +67,10 @@ class Link(psycopg.Connection[tuple[Any, ...]]):
         link.adapters.register_dumper(Array, ArrayDumper)
         return link
 
-    def wait(self, gen: Generator[Any, Any, T], *args: Any, **words: Any) -> T:
+    def wait(self, gen: Generator[Any, Any, T], interval: float = WAIT_STEP_S, *args: Any, **words: Any) -> T:
         """See psycopg: what every statement waits in."""
         try:
-            return super().wait(self._watched(gen), WAIT_STEP_S, *args[1:], **words)
+            return super().wait(self._watched(gen), min(interval, WAIT_STEP_S), *args, **words)
         except Ended:
             with suppress(psycopg.Error):
                 self.cancel_safe(timeout=CANCEL_WAIT_S)
