@@ -18,7 +18,9 @@ import pytest
 
 from tests.naive.workload import task_id
 from tests.rebuild.logs import NOW, TASKS, log_in
+from tests.services.postgres import PASSWORD
 from tracker import replay
+from tracker.cli import main
 from tracker.errors import StoreChanged, StoreError, StoreReplaced
 from tracker.fold.state import from_bytes, to_bytes
 from tracker.model.limits import Limits
@@ -261,6 +263,22 @@ def test_a_sample_is_verified(live: str, log: Path) -> None:
     plant(live, [task_id(9)])
     found = asyncio.run(verify_some(lambda: open_contents(live), Logs(source=str(log)), 1_000, Random(1)))
     assert [pair.id for pair in found.pairs] == [task_id(9)]
+
+
+def test_no_password_is_shown(live: str, log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Rebuild, diff, verify and copy name the store without it."""
+    copied = f"sqlite:///{tmp_path}/copy.db"
+    assert main(["rebuild", "--source", str(log), "--store", live]) == 0
+    assert main(["copy", "--from", live, "--to", copied]) == 0
+    assert main(["diff", live, copied]) == 0
+    plant(live, [task_id(7)])
+    assert main(["diff", live, copied, "--why"]) == 3
+    assert main(["verify", "--source", str(log), "--store", live]) == 3
+    assert main(["rebuild", "--source", str(log), "--store", live]) == 3
+    assert main(["status", "--store", live]) == 0
+    shown = "".join(capsys.readouterr())
+    assert "postgresql://" in shown
+    assert PASSWORD not in shown
 
 
 def test_a_copy_from_sqlite_and_back(database: str, log: Path, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def copy(
 
     from tracker.rebuild.copying import copy as copy_contents
     from tracker.stores.open import open_contents, open_store
+    from tracker.stores.postgres_url import without_password
 
     if to.lower().startswith("memory:"):
         raise UsageError("a copy in memory would end with this command: name a store that is kept")
@@ -40,7 +41,7 @@ def copy(
     elif not quiet:
         output.write_line(
             f"{copied.tasks:,} tasks, {copied.partitions} positions, {copied.parked:,} parked records and {copied.jumps} jumps "
-            f"are in {to}; look with: tracker diff {from_} {to}"
+            f"are in {without_password(to)}; look with: tracker diff {without_password(from_)} {without_password(to)}"
         )
 
 

@@ -38,10 +38,12 @@ def diff(
 
 async def _diff(a: str, b: str, settings: Settings, *, why: bool, limit: int, as_json: bool) -> None:
     from tracker.rebuild.differences import Comparison, differing, positions
+    from tracker.stores.postgres_url import without_password
 
     comparison = Comparison()
     async with AsyncExitStack() as stack:
         sides = await _sides(stack, a, b, settings)
+        a, b = without_password(a), without_password(b)  # as they are shown from here on
         limits = [side.about().limits for side in sides]
         shown: list[Any] = []
         for pair in differing(sides[0], sides[1], comparison):

@@ -149,6 +149,8 @@ def _tell(said: Any, *, as_json: bool) -> None:
 def _report(outcome: Outcome, url: str, *, as_json: bool, quiet: bool) -> None:
     import msgspec
 
+    from tracker.stores.postgres_url import without_password
+
     note = outcome.note
     swapped = note.state == "swapped"
     if as_json:
@@ -176,7 +178,7 @@ def _report(outcome: Outcome, url: str, *, as_json: bool, quiet: bool) -> None:
         )
         if swapped:
             output.write_line(
-                f"{url} has the new content (writers waited {note.lock_seconds:.2f} s); the old one is kept: "
+                f"{without_password(url)} has the new content (writers waited {note.lock_seconds:.2f} s); the old one is kept: "
                 "tracker rebuild --rollback brings it back, --discard-old drops it"
             )
     if not swapped:
