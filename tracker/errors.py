@@ -16,8 +16,10 @@
     │   ├── StoreUnavailable          (retriable) locked, or its server is away
     │   ├── StoreFull                 1: no space left; nothing of the commit was written
     │   ├── StoreMismatch             3: newer schema, another fold version, other limits, or not a tracker store
+    │   ├── Undecided                 3: a rebuild can't go on before an operator has decided
     │   ├── StoreChanged              3: a change token belongs to another store, or to a copy that was put back
     │   ├── PositionConflict          (retriable) another worker moved a position: the batch is dropped
+    │   │   └── StoreReplaced         (retriable) the store was rebuilt since it was claimed: what was loaded before is dropped
     │   └── StateConflict             (retriable) another writer changed a row: reload, merge, commit again
     ├── TooLong                       1: a question took more time than it may
     ├── EmitError                     1: an event could not be written
@@ -93,7 +95,7 @@ class LostOffset(SourceError):
         super().__init__(
             f"{first.topic}, partition {first.partition}: the store goes on at offset {first.next_offset}, but the log has "
             f"{first.beginning} to {first.end}{more}; records may be lost, or the topic was made anew. Choose "
-            f"--on-lost-offset=earliest or latest to go on, or fold the log again into a new store"
+            f"--on-lost-offset=earliest or latest to go on, or fold what there is of the log again with 'tracker rebuild'"
         )
 
 
@@ -137,6 +139,12 @@ class StoreMismatch(StoreError):
     exit_code = 3
 
 
+class Undecided(StoreError):
+    """A rebuild would lose or change something that only an operator can give up: ``--accept`` says so."""
+
+    exit_code = 3
+
+
 class StoreChanged(StoreError):
     """A change token means nothing in this store: whoever follows it must read everything again (``resync``)."""
 
@@ -151,6 +159,10 @@ class PositionConflict(StoreError):
     """A stored position is not the expected one: another worker committed, or this one's own answer was lost."""
 
     retriable = True
+
+
+class StoreReplaced(PositionConflict):
+    """The store's content was exchanged since its positions were claimed: the batch and all states in memory are of the one before."""
 
 
 class StateConflict(StoreError):

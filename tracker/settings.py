@@ -147,6 +147,8 @@ class Settings:
     listen: str = "127.0.0.1:8080"
     serve: str | None = None
     """Where `tracker run` answers HTTP; None: it does not."""
+    audit: int | None = None
+    """Records a second that `tracker run` reads again to fold some tasks anew; None: it does not."""
     access: str | None = None
     token: str | None = field(default=None, repr=False)
     root_path: str = ""
@@ -206,6 +208,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "exit_when_stuck": duration_s,
     "listen": _text,
     "serve": _text,
+    "audit": count,
     "access": _text,
     "token": _text,
     "root_path": _prefix,

@@ -59,12 +59,22 @@ SIMULATION_STARTED = LogEvent(
 )
 RETENTION_PURGED = LogEvent("retention.purged", logging.INFO, "{tasks} tasks that ended long ago were purged in {seconds:.1f} s")
 RETENTION_FAILED = LogEvent("retention.failed", logging.WARNING, "purging stopped and will be tried again: {error}")
+AUDIT_PASSED = LogEvent("audit.passed", logging.INFO, "{tasks} tasks were folded again from {read} records: they are what the store has")
+AUDIT_DIFFERENT = LogEvent(
+    "audit.different",
+    logging.ERROR,
+    "{task} is not what its log says, field {field}: see 'tracker verify', and mend it with 'tracker rebuild'",
+)
+AUDIT_FAILED = LogEvent("audit.failed", logging.WARNING, "tasks could not be folded again this time: {error}")
 WEB_STARTED = LogEvent("web.started", logging.INFO, "answering at {url}, {login}")
 WEB_STOPPING = LogEvent("web.stopping", logging.INFO, "{signal}: stopping; answers under way are finished")
 WEB_REQUEST = LogEvent("web.request", logging.DEBUG, "{method} {path} {status} in {seconds:.3f} s for {client}")
 WEB_REFUSED = LogEvent("web.refused", logging.INFO, "{method} {path} refused with {status} to {client}")
 WEB_FAILED = LogEvent("web.failed", logging.ERROR, "a request failed, trackingId {tracking_id}: {error}")
 EVENTS = (
+    AUDIT_PASSED,
+    AUDIT_DIFFERENT,
+    AUDIT_FAILED,
     RUN_STARTED,
     RUN_PROGRESS,
     RUN_STOPPING,

@@ -163,6 +163,17 @@ def test_run_many_workers(outputs) -> None:
     assert partition["claimedAt"] <= partition["committedAt"]
 
 
+def test_rebuild(outputs) -> None:
+    """Beside the live tracker: predicted, done, taken back, done again; verified, rehearsed and copied, each without a difference."""
+    shown = [text for _, text in outputs("rebuild.md")]
+    assert shown[0].startswith("about 5 records")
+    assert "has the new content" in shown[1]
+    assert "was taken back" in shown[4]
+    assert [line.rpartition(": ")[2] for line in shown[5].splitlines()[:2]] == ["0 different", "0 different"]
+    assert "0 different" in shown[6]
+    assert "0 different" in shown[7]
+
+
 @pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")) or [PAGES], ids=lambda page: page.stem)
 def test_the_links_lead_somewhere(page: Path) -> None:
     """Every relative link names a file."""

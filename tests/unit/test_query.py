@@ -127,5 +127,6 @@ def test_the_report_in_json_has_the_promised_shape():
         "purged": 5,
         "storeBytes": 4096,
         "storeFreeBytes": 1024,
+        "rebuild": None,
         "revision": 3,
     }

@@ -24,7 +24,7 @@ from tests.unit.road import assert_exact, counters, documents, expected, log, re
 from tracker import replay as replay_module
 from tracker.errors import NotFound, SourceError, StoreError, StoreFull, TooManyParked, TrackerError
 from tracker.model.records import Record, TopicPartition
-from tracker.replay import ReplayProgress, ReplayTotals, replay, runs
+from tracker.replay import ReplayProgress, ReplayTotals, pool, replay, runs
 from tracker.sources.jsonl import JsonlSource, read_lines
 from tracker.stores.base import Counters, StatusStore
 from tracker.stores.open import open_store
@@ -42,7 +42,7 @@ class Threads(ThreadPoolExecutor):
 def parallel(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """However small the files are, they are folded in stretches, here by threads."""
     monkeypatch.setattr(replay_module, "PARALLEL_FROM_BYTES", 0)
-    monkeypatch.setattr(replay_module, "ProcessPoolExecutor", Threads)
+    monkeypatch.setattr(pool, "ProcessPoolExecutor", Threads)
     yield
     gc.enable()
 

@@ -41,7 +41,9 @@ def test_a_newer_schema_is_refused(path: Path) -> None:
 def test_another_fold_version_is_refused(path: Path) -> None:
     """Statuses of another meaning can't be gone on with."""
     changed(path, "UPDATE meta SET value='7' WHERE name='fold_version'")
-    with pytest.raises(StoreMismatch, match=r"fold version 7, .* version 1: fold the log again into a new store \(tracker replay"):
+    with pytest.raises(
+        StoreMismatch, match=r"fold version 7, .* version 1: fold the log again beside it with 'tracker rebuild', or into a new store"
+    ):
         opened(path)
 
 
@@ -251,7 +253,7 @@ def connecting_with(connect: Any, pragma: str) -> Any:
 
 def test_a_damaged_state_is_one_sentence() -> None:
     """A state that can't be read ends in a StoreError that says what to do, wherever it is met."""
-    with pytest.raises(StoreError, match=r"a stored state can't be read .* fold the log again into a new store"):
+    with pytest.raises(StoreError, match=r"a stored state can't be read .* fold the log again with 'tracker rebuild'"):
         from_bytes(b"\x93\xc1")
 
 

@@ -7,6 +7,9 @@ from typing import Annotated
 import typer
 
 from tracker.cli import (
+    auditing,
+    copying,
+    differing,
     emitting,
     exporting,
     health,
@@ -14,6 +17,7 @@ from tracker.cli import (
     parking,
     purging,
     reading,
+    rebuilding,
     replaying,
     running,
     serving,
@@ -50,6 +54,11 @@ def _root(
 app.command("run")(running.run)
 app.command("serve")(serving.serve)
 app.command("replay")(replaying.replay)
+app.command("rebuild")(rebuilding.rebuild)
+app.command("diff")(differing.diff)
+app.command("verify")(auditing.verify)
+app.command("rehearse")(copying.rehearse)
+app.command("copy")(copying.copy)
 app.command("list")(reading.list_)
 app.command("get")(reading.get)
 app.command("count")(reading.count)

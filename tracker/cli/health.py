@@ -94,10 +94,19 @@ def _print(report: StatusReport, url: str, now: datetime) -> None:
                 f"{jump.at.topic}, partition {jump.at.partition}: from offset {jump.stored} to {jump.chosen} by --on-lost-offset={jump.policy}, {jump.when}"
             )
         )
+    if report.rebuild is not None:
+        console.print(Text(_rebuild(report.rebuild)))
     if report.partitions:
         console.print(_table(report.partitions, now))
     else:
         console.print("nothing was read yet")
+
+
+def _rebuild(note: dict[str, Any]) -> str:
+    """How the last rebuild stands."""
+    share = f", {note['done'] / note['total']:.0%}" if note["total"] and note["state"] in ("building", "catching-up", "verifying") else ""
+    different = f", {note['different']:,} of {note['tasks']:,} tasks different" if note["tasks"] else ""
+    return f"rebuild from {output.visible(', '.join(note['sources']))}: {note['state']}{share}{different} ({note['notedAt']})"
 
 
 def _table(partitions: list[PartitionReport], now: datetime) -> Table:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tracker.sources.base import OnRevoked, Source
     from tracker.stores.base import StatusStore
     from tracker.web.context import Writable
+    from tracker.web.meters import Meters
 
 EXIT_GRACE_S = 8.0
 """A stop takes 5 seconds at most where nothing hangs."""
@@ -47,6 +48,15 @@ def run(
     serve: Annotated[
         str | None,
         typer.Option("--serve", metavar="HOST:PORT", help="Answer HTTP there, too, as tracker serve does.", show_default=False),
+    ] = None,
+    audit: Annotated[
+        str | None,
+        typer.Option(
+            "--audit",
+            metavar="N",
+            help="Beside, read the log again at N records a second, fold some tasks anew and compare them with the store.",
+            show_default=False,
+        ),
     ] = None,
     access: options.Access = None,
     root_path: options.RootPath = None,
@@ -81,6 +91,7 @@ def run(
         instance=instance,
         exit_when_stuck=exit_when_stuck,
         on_lost_offset=on_lost_offset,
+        audit=audit,
         max_batch_records=max_batch_records,
         max_batch_age=max_batch_age,
         max_parked_ratio=max_parked_ratio,
@@ -153,8 +164,12 @@ async def _run(settings: Settings, *, follow: bool, until_end: bool, live: bool,
             )
             say(telemetry.RUN_STARTED, source=telemetry.masked(settings.source), store=telemetry.masked(settings.store))
             with _stopped_by_signals(projector):
-                await stack.enter_async_context(_served(settings, store, projector, listeners))
+                meters = await stack.enter_async_context(_served(settings, store, projector, listeners))
                 await stack.enter_async_context(purging.in_background(settings, store))
+                if settings.audit is not None:
+                    from tracker.cli.auditing import audited
+
+                    stack.enter_context(audited(settings, meters))
                 totals = await _shown(projector, progress, settings, store, live=live, simulation=simulation)
         read = totals.counters.read
         say(telemetry.RUN_STOPPED, read=read, seconds=totals.seconds)
@@ -204,10 +219,10 @@ async def _shown(
 @contextlib.asynccontextmanager
 async def _served(
     settings: Settings, store: StatusStore, projector: Projector, listeners: list[Callable[[Progress], None]]
-) -> AsyncIterator[None]:
-    """HTTP beside the projector, where that is asked for. Should the server end by itself, the run ends too, and says why."""
+) -> AsyncIterator[Meters | None]:
+    """HTTP beside the projector, where that is asked for, with its meters. Should the server end by itself, the run ends too, and says why."""
     if settings.serve is None:
-        yield
+        yield None
         return
     from tracker.cli.serving import prepared, web_meters
     from tracker.query.api import TaskQuery, open_query
@@ -227,7 +242,7 @@ async def _served(
     task = asyncio.create_task(serving(stop))
     task.add_done_callback(lambda _: projector.stop())
     try:
-        yield
+        yield meters
     finally:
         stop.set()
         await task

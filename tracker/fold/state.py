@@ -115,7 +115,7 @@ def from_bytes(data: bytes) -> TaskState:
         return _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StoreError(
-            f"a stored state can't be read ({error}): the store is damaged; restore a copy, or fold the log again into a new store"
+            f"a stored state can't be read ({error}): the store is damaged; restore a copy, or fold the log again with 'tracker rebuild'"
         ) from error
 
 

@@ -120,6 +120,8 @@ class Projection:
         wanted = list(beginnings)
         self.stage = "claiming partitions"
         self.positions = dict(self.patiently(lambda: self.store.claim(wanted, self.worker)))
+        if self.store.limits != self._limits:  # it was rebuilt with others
+            self._limits, self._decode = self.store.limits, Decoder(self.store.limits).decode
         topics = {at.topic for at in self.positions}
         stored = (each.position for each in self.patiently(self.store.partitions))
         self.beside = {

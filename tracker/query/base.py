@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -94,6 +94,8 @@ class Facts(msgspec.Struct):
     size: StoreSize | None
     """None for a store in memory."""
     revision: int
+    rebuild: dict[str, Any] | None = None
+    """How the last rebuild stands, as it has noted it; None if there was none."""
 
 
 class Snapshot(Protocol):

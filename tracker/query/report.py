@@ -70,6 +70,8 @@ class StatusReport(msgspec.Struct, kw_only=True):
     size: StoreSize | None
     """None of a store in memory."""
     revision: int
+    rebuild: dict[str, Any] | None = None
+    """How the last rebuild stands; None if there was none."""
 
     def to_json(self) -> dict[str, Any]:
         """The shape of ``status --json``; ``lagUnknown`` lists the partitions without a lag, and since when (null: always)."""
@@ -99,6 +101,7 @@ class StatusReport(msgspec.Struct, kw_only=True):
             "storeBytes": None if self.size is None else self.size.bytes,
             "storeFreeBytes": None if self.size is None else self.size.free_bytes,
             "revision": self.revision,
+            "rebuild": self.rebuild,
         }
 
 
@@ -117,6 +120,7 @@ def report(facts: Facts, now: datetime) -> StatusReport:
         purged=facts.purged,
         size=facts.size,
         revision=facts.revision,
+        rebuild=facts.rebuild,
     )
 
 

@@ -12,6 +12,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 from msgspec.structs import replace
 from sqlalchemy import Select, func, literal_column, not_, or_, select
 
@@ -270,6 +271,7 @@ class SqlSnapshot(ABC):
         """What the store says of itself."""
         reasons = select(tables.parked.c.reason, func.count()).group_by(tables.parked.c.reason).order_by(tables.parked.c.reason)
         parked_by_reason: dict[str, int] = dict(map(_pair, self._run(reasons)))
+        rebuild = next(iter(self._run(select(tables.meta.c.value).where(tables.meta.c.name == "rebuild"))), None)
         return Facts(
             partitions=self._store.partitions(),
             jumps=self._store.jumps(),
@@ -278,6 +280,7 @@ class SqlSnapshot(ABC):
             purged=self._store.purged_count(),
             size=self._store.size(),
             revision=self.revision(),
+            rebuild=None if rebuild is None else msgspec.json.decode(rebuild[0]),
         )
 
 

@@ -9,26 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import multiprocessing
 import os
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
-from types import ModuleType
 
 import msgspec
 
-from tracker.errors import StoreError, StoreFull, TooManyParked, TrackerError
+from tracker.errors import StoreError, StoreFull, TooManyParked
 from tracker.model.limits import Limits
 from tracker.model.records import Position, TopicPartition
 from tracker.projector import Options, Progress, Projector
 from tracker.projector.loop import PARKED_MIN_RECORDS
-from tracker.replay.runs import Folded, Stretch, fold_stretch, merged, parked_records, share_progress
+from tracker.replay.pool import fold_all
+from tracker.replay.runs import Folded, Stretch, merged, parked_records
 from tracker.sources.files import is_compressed
 from tracker.sources.jsonl import JsonlSource, byte_ranges
 from tracker.stores.base import Advance, Commit, Counters, StatusStore
@@ -148,7 +143,7 @@ def _in_parallel(
             def tell(bytes_read: int, step: str) -> None:
                 on_progress(ReplayProgress(bytes_read, bytes_total, perf_counter() - started, step))
 
-            folded = _fold(stretches, store.limits, workers, folder, lambda bytes_read: tell(bytes_read, "folding"))
+            folded = fold_all(stretches, store.limits, workers, folder, lambda bytes_read: tell(bytes_read, "folding"))
             tell(bytes_total, "storing")
             # What is written to a file meanwhile is the next replay's: each position goes to where its last stretch ended.
             ends = {TopicPartition(stretch.topic, 0): stretch.end for stretch in stretches}
@@ -156,44 +151,6 @@ def _in_parallel(
     except OSError as error:
         kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
         raise kind(f"the states on their way to the store can't be written to {beside} ({error}); nothing was stored") from error
-
-
-def _fold(stretches: Sequence[Stretch], limits: Limits, workers: int, folder: str, on_progress: Callable[[int], None]) -> list[Folded]:
-    """All stretches, each in a process, as many at a time as there are workers."""
-    # Fresh processes: a progress bar's thread does not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    progress = context.Array("q", max(1, len(stretches)), lock=False)
-    others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=share_progress, initargs=(progress,)) as pool:
-        with _no_main_module():
-            futures = [pool.submit(fold_stretch, stretch, limits, folder) for stretch in stretches]
-        try:
-            while wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION).not_done and not any(map(_failed, futures)):
-                on_progress(sum(progress))
-            for future in filter(_failed, futures):
-                future.result()
-            return [future.result() for future in futures]
-        except BaseException as error:
-            for child in set(multiprocessing.active_children()) - others:
-                child.terminate()  # what the rest would fold is not wanted any more
-            if isinstance(error, BrokenProcessPool):
-                raise TrackerError("a process of the replay was killed (out of memory?); nothing was stored: try --jobs 1") from error
-            raise
-
-
-@contextmanager
-def _no_main_module() -> Iterator[None]:
-    """A spawned process first imports the caller's main module again: a script without a guard would replay anew, and no fold needs it."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-def _failed(future: Future[Folded]) -> bool:
-    return future.done() and future.exception() is not None
 
 
 def _store(

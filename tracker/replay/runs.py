@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import gc
 import heapq
+import multiprocessing
+import os
+import threading
 from collections.abc import Iterable, Iterator
 from ctypes import Array, c_longlong
 from itertools import accumulate, groupby, islice
@@ -24,7 +27,7 @@ from tracker.fold.registers import merge_into
 from tracker.fold.state import TaskState, from_bytes, to_bytes
 from tracker.fold.view import columns
 from tracker.model.limits import Limits
-from tracker.model.records import Record
+from tracker.model.records import Record, TopicPartition
 from tracker.model.rows import Columns
 from tracker.sources.jsonl import read_lines
 from tracker.stores.base import Counters, ParkedRecord, Write
@@ -50,13 +53,16 @@ _decode_parked = msgspec.msgpack.Decoder(list[ParkedRecord]).decode
 
 
 class Stretch(msgspec.Struct, frozen=True):
-    """A part of one file: where it is, and which of the shared progress counters tells how far its reading is."""
+    """A part of one file or partition: where it is, and which of the shared progress counters tells how far its reading is."""
 
     path: str
+    """The file, or the topic's source as a Kafka URL."""
     topic: str
     begin: int
     end: int
     index: int
+    partition: int = 0
+    kafka_config: str | None = None
 
 
 class Folded(msgspec.Struct):
@@ -69,6 +75,7 @@ class Folded(msgspec.Struct):
     """Files of `Row` frames, each sorted by task id."""
     parked: str
     """A file of frames of parked records."""
+    partition: int = 0
 
 
 _progress: Array[c_longlong] | None = None
@@ -78,6 +85,15 @@ def share_progress(progress: Array[c_longlong]) -> None:
     """Called once in each process: bytes read so far, one counter a stretch."""
     global _progress  # noqa: PLW0603 - a process pool hands shared memory over in no other way
     _progress = progress
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """A parent that is killed leaves its pool waiting for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def fold_stretch(stretch: Stretch, limits: Limits, folder: str) -> Folded:
@@ -86,15 +102,11 @@ def fold_stretch(stretch: Stretch, limits: Limits, folder: str) -> Folded:
     decode = Decoder(limits).decode
     states: dict[str, TaskState] = {}
     runs = _Runs(Path(folder), str(stretch.index), limits)
-    folded = Folded(stretch.topic, Counters(), "", [], str(Path(folder, f"{stretch.index}.parked")))
+    folded = Folded(stretch.topic, Counters(), "", [], str(Path(folder, f"{stretch.index}.parked")), stretch.partition)
     applied = unchanged = ignored = read = 0
     newest = ""
     with Path(folded.parked).open("wb") as parked_file:
-        for begin, lines in read_lines(stretch.path, stretch.begin, stretch.end):
-            offsets = accumulate((len(line) + 1 for line in lines), initial=begin)
-            records = [
-                Record(stretch.topic, 0, offset, line) for line, offset in zip(lines, offsets, strict=False) if line and not line.isspace()
-            ]
+        for reached, records in _records(stretch):
             read += len(records)
             parked: list[ParkedRecord] = []
             for record in records:
@@ -121,7 +133,7 @@ def fold_stretch(stretch: Stretch, limits: Limits, folder: str) -> Folded:
                 runs.spill(states)
                 states = {}
             if _progress is not None:
-                _progress[stretch.index] = begin - stretch.begin
+                _progress[stretch.index] = reached - stretch.begin
     runs.spill(states)
     folded.runs = runs.paths()
     folded.counters.read, folded.counters.applied = read, applied
@@ -130,6 +142,22 @@ def fold_stretch(stretch: Stretch, limits: Limits, folder: str) -> Folded:
     if _progress is not None:
         _progress[stretch.index] = stretch.end - stretch.begin
     return folded
+
+
+def _records(stretch: Stretch) -> Iterator[tuple[int, list[Record]]]:
+    """The stretch's records, each list with how far the reading is."""
+    if stretch.path.startswith("kafka:"):
+        from tracker.replay.partitions import read_partition
+
+        at = TopicPartition(stretch.topic, stretch.partition)
+        yield from read_partition(stretch.path, stretch.kafka_config, at, stretch.begin, stretch.end)
+        return
+    for begin, lines in read_lines(stretch.path, stretch.begin, stretch.end):
+        offsets = accumulate((len(line) + 1 for line in lines), initial=begin)
+        yield (
+            begin,
+            [Record(stretch.topic, 0, offset, line) for line, offset in zip(lines, offsets, strict=False) if line and not line.isspace()],
+        )
 
 
 class _Runs:

@@ -204,5 +204,5 @@ class FileLog:
         if not self._identity.begins(self._stream.head()):
             raise TornFile(
                 f"{self._path} was written anew in place while it was followed (it begins otherwise than it did); read up to byte "
-                f"{self._cutter.next_offset}. Fold all logs again into a new store, and rotate logs by renaming (not by copytruncate)"
+                f"{self._cutter.next_offset}. Fold all there is again with 'tracker rebuild', and rotate logs by renaming (not by copytruncate)"
             )

@@ -152,7 +152,7 @@ def shorter(path: str, next_offset: int, size: int) -> TornFile:
     """The error for a file that ends before the position."""
     return TornFile(
         f"{path} was read up to byte {next_offset}, but is only {size} bytes long now: it was cut or written anew in place, and what it "
-        f"held is lost here. Put the whole file back, or fold all logs again into a new store; rotate logs by renaming (not by copytruncate)"
+        f"held is lost here. Put the whole file back, or fold all there is again with 'tracker rebuild'; rotate logs by renaming (not by copytruncate)"
     )
 
 

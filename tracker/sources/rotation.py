@@ -119,6 +119,6 @@ def _changed(position: Position, found: str) -> SourceChanged:
     return SourceChanged(
         f"{path}: the store has read {position.identity} up to byte {position.next_offset}, but {found}, and no rotated copy of it "
         f"({path}.*) is beside it. Put the old file back there, or give --on-lost-offset=earliest to read the new one from its beginning, "
-        f"or fold all logs again into a new store",
+        f"or fold all there is again with 'tracker rebuild'",
         [position.at],
     )

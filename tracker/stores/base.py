@@ -165,7 +165,9 @@ class StatusStore(Protocol):
     4. Each commit has a revision, greater than all before, on every row that it wrote. ``commit`` returns it.
     5. ``load`` gives the states that the store has at that moment; ids it does not have are absent.
     6. A store made with other limits or by another fold version is refused on opening with `StoreMismatch`.
-    7. What was committed survives a kill -9 (memory excepted); what was not is not there.
+    7. Where a rebuild has exchanged what the store holds since the last ``claim``, ``commit`` raises `StoreReplaced` and writes nothing;
+       ``claim`` takes the new content, and the limits that came with it. A store in memory is never rebuilt.
+    8. What was committed survives a kill -9 (memory excepted); what was not is not there.
     """
 
     limits: Limits

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from tracker.errors import UsageError
 from tracker.model.limits import Limits
 from tracker.stores.base import StatusStore
+from tracker.stores.contents import Contents, Shadow
 from tracker.stores.postgres_url import address, is_postgres, without_password
 
 
@@ -32,6 +33,38 @@ def open_store(url: str, *, limits: Limits | None = None, create: bool = True) -
     from tracker.stores.sql import SqlStore
 
     return SqlStore(path, limits=limits, synchronous=synchronous, create=create)
+
+
+def open_contents(url: str) -> Contents:
+    """Everything that the store at ``url`` holds, of the moment in which it is entered. Raises as `open_store` does."""
+    if is_postgres(url):
+        where = address(url)
+        from tracker.stores.postgres_contents import PostgresContents
+
+        return PostgresContents(where)
+    from tracker.stores.sqlite_contents import SqliteContents
+
+    return SqliteContents(sqlite_path(_kept(url))[0])
+
+
+def open_shadow(url: str) -> Shadow:
+    """What is built beside the store at ``url``. Raises as `open_store` does."""
+    if is_postgres(url):
+        where = address(url)
+        from tracker.stores.postgres_shadow import PostgresShadow
+
+        return PostgresShadow(where)
+    from tracker.stores.sqlite_shadow import SqliteShadow
+
+    return SqliteShadow(sqlite_path(_kept(url))[0])
+
+
+def _kept(url: str) -> str:
+    if urlsplit(url).scheme == "memory":
+        raise UsageError(
+            "a store in memory lives and ends with the process that fills it: name one that is kept, such as sqlite:///status.db"
+        )
+    return url
 
 
 def sqlite_path(url: str) -> tuple[str, str]:

@@ -17,12 +17,12 @@ from typing import Any, Self, TypeVar
 import psycopg
 from psycopg import errors
 
-from tracker.errors import PositionConflict, StateConflict, StoreUnavailable
+from tracker.errors import PositionConflict, StateConflict, StoreReplaced, StoreUnavailable, TooLong
 from tracker.model.limits import Limits
 from tracker.model.records import Position, TopicPartition
 from tracker.stores import postgres_schema
 from tracker.stores.base import OUTCOMES, Commit, Loaded, Retried, Write
-from tracker.stores.postgres_link import Ended, Link, is_busy, translated, translation
+from tracker.stores.postgres_link import Ended, Link, is_passing, translated, translation
 from tracker.stores.postgres_reads import PostgresReads, to_text, writers_key
 from tracker.stores.postgres_rows import ADVANCE, JUMP, MOVE_COUNT, PARK, UPSERT, headers_to_bytes, parked_values, task_arrays
 from tracker.stores.postgres_url import Address, address
@@ -47,6 +47,10 @@ class PostgresStore(PostgresReads):
         self._key = writers_key(self.address.schema)
         self.hurry = threading.Event()
         self._limits = limits
+        """Those that were asked for: a rebuild may have given the store others since."""
+        self._this_name = f"SELECT value FROM {self.qualifier}meta WHERE name = 'store'"
+        self._name = ""
+        """The store's own, when it was claimed last: a rebuild's exchange gives it another."""
         self._link: Link | None = self._patiently_connected(create=create)
         self._refused = 0
         """Commits in a row that met another writer's change."""
@@ -64,7 +68,7 @@ class PostgresStore(PostgresReads):
             try:
                 return self._connected(create=create, opening=True)
             except psycopg.OperationalError as error:
-                if not is_busy(error) or monotonic() > deadline:
+                if not is_passing(error) or monotonic() > deadline:
                     raise translation(error, self.address) from error
             except psycopg.Error as error:
                 raise translation(error, self.address) from error
@@ -76,7 +80,7 @@ class PostgresStore(PostgresReads):
         link = Link.to(self.address)
         try:
             self.limits = postgres_schema.prepare(link, self.address, self._limits, create=create, opening=opening)
-            self._limits = self.limits
+            self._name = self._name or _named(link.rows(self._this_name))
             postgres_schema.raise_base(link, self.address)
         except BaseException:
             link.close()
@@ -109,6 +113,8 @@ class PostgresStore(PostgresReads):
                     link.execute("ROLLBACK")
                 if link.closed or link.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
                     self._drop()
+            if isinstance(error, TooLong):
+                raise StoreUnavailable(f"{self.address.shown}: a statement was cancelled ({error.__cause__})") from error
             if isinstance(error, Ended):
                 raise StoreUnavailable(f"{self.address.shown} was waited for, and then no more: the work was given up") from None
             raise
@@ -134,8 +140,11 @@ class PostgresStore(PostgresReads):
         """The first statements of a transaction."""
         if link.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
             link.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-        link.execute(f"SET LOCAL lock_timeout = {LOCK_STEP_MS}")
-        link.execute(f"SET LOCAL idle_in_transaction_session_timeout = {FROZEN_MS}")
+        # What the user's role may have for its questions is not for commits.
+        link.execute(
+            f"SELECT set_config('lock_timeout', '{LOCK_STEP_MS}', true), set_config('statement_timeout', '0', true), "
+            f"set_config('idle_in_transaction_session_timeout', '{FROZEN_MS}', true)"
+        )
 
     def read(self, statement: str, values: Any = None) -> list[tuple[Any, ...]]:
         """All rows of a reading statement."""
@@ -154,6 +163,8 @@ class PostgresStore(PostgresReads):
         t = self.qualifier
 
         def work(link: Link) -> list[tuple[Any, ...]]:
+            self._name = _named(link.rows(self._this_name))
+            self.limits = postgres_schema.check(link, self.address, self._limits)
             with link.pipeline():
                 self.begin(link)
                 for at in wanted:
@@ -224,6 +235,8 @@ class PostgresStore(PostgresReads):
             link.execute("SELECT pg_advisory_xact_lock_shared(%s)", (self._key,))
             advances = sorted(commit.advances, key=lambda advance: advance.expected.at)
             advanced = [link.execute(ADVANCE.format(t), _advance_values(advance)) for advance in advances]
+            # After the positions, whose rows keep a rebuild's exchange out: what is read here holds until the end.
+            name = link.execute(self._this_name)
             revision = link.execute(self.this_revision)
             upserted = link.execute(UPSERT.format(t), task_arrays(writes), binary=True) if writes else None
             for parked in commit.parked:
@@ -231,6 +244,8 @@ class PostgresStore(PostgresReads):
             unparked = [(each, self._unpark(link, each)) for each in sorted(commit.retried, key=lambda each: each.number)]
             for jump in commit.jumps:
                 link.execute(JUMP.format(t), (*jump.at, jump.stored, jump.chosen, jump.policy, jump.when))
+        if _named(name.fetchall()) != self._name:
+            raise StoreReplaced("the store was rebuilt meanwhile, and nothing was written: what was read before is of the one before it")
         for advance, cursor in zip(advances, advanced, strict=True):
             if cursor.rowcount != 1:
                 expected = advance.expected
@@ -288,6 +303,10 @@ class PostgresStore(PostgresReads):
             return dropped.rowcount
 
         return self.transact(work)
+
+
+def _named(rows: Sequence[tuple[Any, ...]]) -> str:
+    return str(rows[0][0])
 
 
 def _advance_values(advance: Any) -> tuple[Any, ...]:

@@ -20,12 +20,12 @@ from tracker.stores.postgres_text import INEXACT_INDEX
 from tracker.stores.tables import task_indexes
 
 
-def fill(store: PostgresStore, writes: Iterable[Write], commit: Commit) -> int:
+def fill(store: PostgresStore, writes: Iterable[Write], commit: Commit, *, indexed: bool = True) -> int:
     """Write many new tasks, and the rest of ``commit``, as one transaction; returns its revision.
 
-    The tasks come ascending by id, each once. Raises `StoreError` if the store has tasks, `PositionConflict` as a commit does.
+    The tasks come ascending by id, each once; not ``indexed``, the store has none of `task_indexes`. Raises `StoreError` if the store has tasks, `PositionConflict` as a commit does.
     """
-    table = f"{store.qualifier}task"
+    table, indexes = f"{store.qualifier}task", task_indexes if indexed else []
 
     def work(link: Link) -> int:
         revision = store.write(link, commit)
@@ -33,13 +33,13 @@ def fill(store: PostgresStore, writes: Iterable[Write], commit: Commit) -> int:
         link.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
         if link.rows(f"SELECT 1 FROM {table} LIMIT 1"):
             raise StoreError(f"{store.path} has tasks that another writer stored meanwhile; nothing was written: run it again")
-        for name in (*(index.name for index in task_indexes), "task_inexact"):
+        for name in (*(index.name for index in indexes), "task_inexact"):
             link.execute(f"DROP INDEX {store.qualifier}{name}")
         link.execute(f"TRUNCATE {table}")  # of nothing: what may be frozen has to be of this transaction
         with link.cursor().copy(f"COPY {table} (id, revision, deleted, registers, {', '.join(COLUMNS)}) FROM STDIN WITH (FREEZE)") as copy:
             for write in writes:
                 copy.write_row(task_row(write, revision))
-        for index in task_indexes:
+        for index in indexes:
             created = CreateIndex(index).compile(
                 dialect=PGDialect(),  # type: ignore[no-untyped-call]
                 schema_translate_map={None: store.address.schema},

@@ -39,8 +39,8 @@ ADVANCE = (
     "committed_at = clock_timestamp() WHERE topic = %s AND partition = %s AND next_offset = %s AND identity = %s"
 )
 PARK = (
-    'INSERT INTO {0}parked (topic, partition, "offset", reason, detail, key, headers, value, timestamp_ms) '
-    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    'INSERT INTO {0}parked (topic, partition, "offset", reason, detail, key, headers, value, timestamp_ms, dropped) '
+    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
 MOVE_COUNT = {
     outcome: f"UPDATE {{0}}position SET parked = parked - 1, {outcome} = {outcome} + 1 WHERE topic = %s AND partition = %s"
@@ -80,7 +80,7 @@ def parked_values(parked: ParkedRecord) -> tuple[Any, ...]:
     record = parked.record
     at = (record.topic, record.partition, record.offset)
     headers = headers_to_bytes(list(record.headers))
-    return (*at, parked.reason, escaped(parked.detail), record.key, headers, record.value, record.timestamp_ms)
+    return (*at, parked.reason, escaped(parked.detail), record.key, headers, record.value, record.timestamp_ms, parked.dropped)
 
 
 def parked_record(row: Sequence[Any]) -> ParkedRecord:

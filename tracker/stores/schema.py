@@ -76,7 +76,7 @@ def judge(schema: str | None, meta: Mapping[str, str], limits: Limits | None) ->
     if fold_version != str(FOLD_VERSION):
         raise StoreMismatch(
             f"the store's statuses are of fold version {fold_version}, this release folds version {FOLD_VERSION}: "
-            f"fold the log again into a new store (tracker replay FILES --store NEW, or tracker run with a new --store)"
+            f"fold the log again beside it with 'tracker rebuild', or into a new store (tracker run with a new --store)"
         )
     try:
         stored = msgspec.json.decode(meta.get("limits", ""), type=Limits)
@@ -90,7 +90,7 @@ def judge(schema: str | None, meta: Mapping[str, str], limits: Limits | None) ->
         names = ", ".join(f"{name} {theirs[name]}, not {ours[name]}" for name in ours if ours[name] != theirs[name])
         raise StoreMismatch(
             f"the store was made with other limits ({names}): leave the option out, "
-            f"or rebuild: fold the log again into a new store made with these limits"
+            f"or fold the log again under these limits with 'tracker rebuild'"
         )
     return stored
 

@@ -19,10 +19,10 @@ import msgspec
 from sqlalchemy import Table, bindparam, delete, insert, literal_column, select, update
 from sqlalchemy.dialects import sqlite
 
-from tracker.errors import PositionConflict, StateConflict
+from tracker.errors import PositionConflict, StateConflict, StoreReplaced
 from tracker.model.limits import Limits
 from tracker.model.records import Position, Record, TopicPartition
-from tracker.stores import tables
+from tracker.stores import schema, tables
 from tracker.stores.base import (
     BEGINNING,
     OUTCOMES,
@@ -76,7 +76,7 @@ _ADVANCE = (
     "parked=parked+?, newest_event_time=max(coalesce(newest_event_time, ''), ?), committed_at=strftime('%Y-%m-%dT%H:%M:%fZ', 'now') "
     "WHERE topic=? AND partition=? AND next_offset=? AND identity=?"
 )
-_PARK = _insert(tables.parked, "topic", "partition", "offset", "reason", "detail", "key", "headers", "value", "timestamp_ms")
+_PARK = _insert(tables.parked, "topic", "partition", "offset", "reason", "detail", "key", "headers", "value", "timestamp_ms", "dropped")
 _UNPARK = _text(delete(tables.parked).where(tables.parked.c.number == bindparam("one")))
 _MOVE_COUNT = {
     outcome: _text(
@@ -108,7 +108,9 @@ class SqlStore:
 
     def __init__(self, path: str, *, limits: Limits | None = None, synchronous: str = "FULL", create: bool = True) -> None:
         self._connection, self.limits = connect(path, limits=limits, synchronous=synchronous, create=create)
+        self._asked = limits
         self.path = path
+        self._name = self.name()
         self.hurry = threading.Event()
 
     def __enter__(self) -> Self:
@@ -135,6 +137,8 @@ class SqlStore:
         """The stored position of each partition, seeded with the given beginning where there is none; held by ``worker`` from now on."""
         beginnings = list(beginnings)
         with self.transaction() as cursor:
+            # After a rebuild another store stands here, perhaps with other limits.
+            self._name, self.limits = self.name(), schema.check(self._connection, self._asked)
             cursor.executemany(_CLAIM, [(at.topic, at.partition, at.next_offset, at.identity) for at in beginnings])
             # A store may have been seeded before the log's identity was known (an empty file): it is learnt now.
             cursor.executemany(
@@ -164,6 +168,8 @@ class SqlStore:
 
     def write(self, cursor: sqlite3.Cursor, commit: Commit) -> int:
         """A commit's rows, within a transaction; returns its revision."""
+        if self.name() != self._name:
+            raise StoreReplaced("the store was rebuilt meanwhile, and nothing was written: what was read before is of the one before it")
         for advance in commit.advances:
             self._advance(cursor, advance)
         (revision,) = cursor.execute("UPDATE meta SET value=value+1 WHERE name='revision' RETURNING CAST(value AS INTEGER)").fetchone()
@@ -295,6 +301,12 @@ class SqlStore:
             (count,) = self._connection.execute("SELECT count(*) FROM task WHERE state IS NOT NULL").fetchone()
         return int(count)
 
+    def name(self) -> str:
+        """The store's own name, which a rebuild changes: 5 µs in each commit are the fence against states of before."""
+        with translated(self.path):
+            (name,) = self._connection.execute("SELECT value FROM meta WHERE name='store'").fetchone()
+        return str(name)
+
     def revision(self) -> int:
         """The revision of the newest commit; 0 before the first."""
         with translated(self.path):
@@ -351,7 +363,7 @@ def _parked_row(parked: ParkedRecord) -> tuple[Any, ...]:
     record = parked.record
     headers = _headers_to_bytes(list(record.headers))
     at = (record.topic, record.partition, record.offset)
-    return (*at, parked.reason, parked.detail, record.key, headers, record.value, record.timestamp_ms)
+    return (*at, parked.reason, parked.detail, record.key, headers, record.value, record.timestamp_ms, parked.dropped)
 
 
 def _parked_record(row: Sequence[Any]) -> ParkedRecord:

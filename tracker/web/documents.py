@@ -221,6 +221,9 @@ class Status(Document):
     purged: Whole = Field(description="Tasks that retention has purged; those that a later attempt opened again are among them.")
     store_bytes: Whole | None = Field(description="Size of its files; null of a store in memory.")
     store_free_bytes: Whole | None = Field(description="Of them, what is free for new rows; null of a store in memory.")
+    rebuild: dict[str, Any] | None = Field(
+        description="How the last rebuild stands: its `state`, `sources`, how much is `done` of the `total`, tasks compared and `different`; null if there was none."
+    )
     revision: Whole
     at: At
 

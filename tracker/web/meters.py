@@ -59,6 +59,10 @@ STREAMS_DROPPED = Metric(
 WORKER_STUCK = Metric(
     "tracker_worker_stuck", "gauge", (), "1 while this worker has records to read and does not get on; where the projector runs."
 )
+AUDITED = Metric("tracker_audit_tasks_total", "counter", (), "Tasks that were folded again from the log; where `run --audit` works.")
+AUDIT_DIFFERENCES = Metric(
+    "tracker_audit_differences_total", "counter", (), "Those of them that were not what the store has: 0, or something is wrong."
+)
 METRICS = (
     RECORDS,
     NEXT_OFFSET,
@@ -80,6 +84,8 @@ METRICS = (
     STREAMS_OPEN,
     STREAMS_DROPPED,
     WORKER_STUCK,
+    AUDITED,
+    AUDIT_DIFFERENCES,
 )
 """All there are, for the reference."""
 
@@ -106,6 +112,8 @@ class Meters:
         self.streams_dropped = self._counter(STREAMS_DROPPED)
         self._worker_stuck = Gauge(WORKER_STUCK.name, WORKER_STUCK.help, registry=self.registry)
         self._trouble: Callable[[], str | None] | None = None
+        self._audited = self._counter(AUDITED)
+        self._audit_differences = self._counter(AUDIT_DIFFERENCES)
 
     def _counter(self, metric: Metric) -> Counter:
         return Counter(metric.name, metric.help, metric.labels, registry=self.registry)
@@ -141,6 +149,11 @@ class Meters:
         self._commit_seconds.observe(batch.stations.commit)
         for station in batch.stations.__struct_fields__:
             self._stations.labels(station).inc(getattr(batch.stations, station))
+
+    def on_audit(self, tasks: int, different: int) -> None:
+        """Take a sample that was folded again."""
+        self._audited.inc(tasks)
+        self._audit_differences.inc(different)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Take a request that was answered."""
