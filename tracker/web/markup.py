@@ -117,4 +117,4 @@ def packed(request: HTTPConnection, body: bytes, media: str, status: int, header
 
 def wrong(request: HTTPConnection, status: int, title: str, text: str, **more: Any) -> Response:
     """An error as a page."""
-    return page(request, "wrong.html", status, title=title, text=text, status=status, **{"tracking_id": None, "retry": False} | more)
+    return page(request, "wrong.html", status, title=title, text=text, **{"tracking_id": None, "retry": False} | more)

@@ -135,6 +135,11 @@ def in_query(text: str) -> str:
     return quote(text, safe="")
 
 
+def literal(value: str) -> str:
+    """Text as a filter has it."""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 FILTERS = {
     "absolute": absolute,
     "relative": relative,
@@ -146,5 +151,7 @@ FILTERS = {
     "compact": compact,
     "pretty": pretty,
     "q": in_query,
+    "segment": in_query,
+    "literal": literal,
 }
 """For templates."""

@@ -41,6 +41,8 @@ class Row(msgspec.Struct):
     """None: it is deleted."""
     outcome: wording.Outcome | None
     took: str | None
+    key: str = ""
+    """What the list is sorted by first: where it changes, the task would stand elsewhere."""
     matches: bool = True
     """Whether the filter is still true of it."""
 
@@ -70,7 +72,7 @@ async def tasks(request: Request, served: Served, asking: Asking) -> Response:
         return markup.page(request, "_panels.html", at=at, selection=selection, panels=found, standing=stood, now=now, equals=equals)
     if part == "live":
         ids = request.query_params.getlist("id")[:MAX_LIVE]
-        live = await served.turns.ask(_live(selection, ids, now, standing(now, pulse)), selection.where)
+        live = await served.turns.ask(_live(selection, at, ids, now, standing(now, pulse)), selection.where)
         return markup.page(request, "_live.html", **_shared(at, selection, now, live), writes=chrome.may_write(asking))
     listed = await served.turns.ask(_listing(selection, at, now, standing(now, pulse)), selection.where)
     more: panels.Panels | None = None
@@ -78,7 +80,7 @@ async def tasks(request: Request, served: Served, asking: Asking) -> Response:
     if at.panels:
         more, more_at = await served.turns.ask(together(panels.panels(selection, at, now), standing(now, pulse)), selection.where)
     context = _shared(at, selection, now, listed)
-    shown = {"panels": more, "panels_standing": more_at, "limits": LIMITS, "fields": tuple(KNOWN), "equals": equals, "error": None}
+    shown: dict[str, Any] = {"panels": more, "panels_standing": more_at, "limits": LIMITS, "fields": tuple(KNOWN), "equals": equals, "error": None}
     return chrome.framed(request, served, asking, "tasks.html", **context, **shown)
 
 
@@ -127,13 +129,13 @@ def _listing(selection: Selection, at: Place, now: datetime, place: Question[Sta
 
     def question(snapshot: Snapshot) -> Listing:
         found: Page[dict[str, Any]] = page(snapshot)
-        rows = [_row(task, now) for task in found.items]
+        rows = [_row(task, now, at) for task in found.items]
         return Listing(rows, found.next, found.looked_at, counted(snapshot), place(snapshot))
 
     return question
 
 
-def _live(selection: Selection, ids: Sequence[str], now: datetime, place: Question[Standing]) -> Question[Listing]:
+def _live(selection: Selection, at: Place, ids: Sequence[str], now: datetime, place: Question[Standing]) -> Question[Listing]:
     """The tasks with these ids as they are now, wherever they would stand in the list by now; and the counts."""
     counted = tally(selection)
     matches = None if selection.where is None else compile_predicate(selection.where)
@@ -145,7 +147,7 @@ def _live(selection: Selection, ids: Sequence[str], now: datetime, place: Questi
             if row is None or row.state.deleted:
                 rows.append(Row(id, None, None, None, matches=False))
             else:
-                shown = _row(questions.shown(snapshot, row, extension=True), now)
+                shown = _row(questions.shown(snapshot, row, extension=True), now, at)
                 shown.matches = matches is None or matches(row)
                 rows.append(shown)
         return Listing(rows, None, None, counted(snapshot), place(snapshot))
@@ -153,5 +155,12 @@ def _live(selection: Selection, ids: Sequence[str], now: datetime, place: Questi
     return question
 
 
-def _row(task: dict[str, Any], now: datetime) -> Row:
-    return Row(task["id"], task, wording.outcome(task), wording.took(task, now))
+def _row(task: dict[str, Any], now: datetime, at: Place) -> Row:
+    return Row(task["id"], task, wording.outcome(task), wording.took(task, now), _key(task, at.sorted_by[0]))
+
+
+def _key(task: dict[str, Any], field: str) -> str:
+    value: Any = task
+    for name in "target.id".split(".") if field == "sourceId" else field.split("."):
+        value = None if value is None else value.get(name, task["tracker"].get(name))
+    return "" if value is None else str(value)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from tracker.query.filters import And, Node, Not, Or, parse
 from tracker.query.grammar import conjuncts
+from tracker.web.wording import literal
 
 OUTCOME_FIELDS = frozenset(("state", "completionStatus"))
 
@@ -61,14 +62,11 @@ class Selection:
         return [part for part in self.parts if not part.fields <= of]
 
 
-def literal(value: str | int) -> str:
-    """A value as a filter has it."""
-    return str(value) if isinstance(value, int) else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
 def equals(field: str, value: str | int | None) -> str:
     """The part that finds a value of a field."""
-    return f"{field} isnull" if value is None else f"{field} eq {literal(value)}"
+    if value is None:
+        return f"{field} isnull"
+    return f"{field} eq {value if isinstance(value, int) else literal(value)}"
 
 
 def _fields(node: Node) -> Iterable[str]:
