@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 CELL_CHARS = 160
 """Of one value in a table; all of it stands on the task's own page and in the raw JSON."""
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What HTML has no character for, and what would turn the text around it about; the command line marks them likewise."""
 
 
 class Outcome(NamedTuple):
@@ -111,7 +112,7 @@ def size(value: int) -> str:
 
 
 def clean(text: str) -> str:
-    """With a mark in place of what HTML has no character for."""
+    """With a mark in place of control characters."""
     return _CONTROLS.sub("\ufffd", text)
 
 
