@@ -15,8 +15,8 @@ SLOW := (services or crash or slow) and not fuzz
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-run: $(READY) ## the live tracker: SOURCE (default events.jsonl, simulated if missing) into STORE (default sqlite:///status.db)
-	$(BIN)/tracker run --source "$(SOURCE)" --follow --store "$(STORE)" --live --simulate-if-missing
+run: $(READY) ## the live tracker and its dashboard: SOURCE (default events.jsonl, simulated if missing) into STORE (sqlite:///status.db)
+	$(BIN)/tracker run --source "$(SOURCE)" --follow --store "$(STORE)" --live --simulate-if-missing --dashboard
 
 test: test-quick test-slow ## all tests but the fuzzing; those that need docker or a package index are skipped without them
 

@@ -1,4 +1,4 @@
-"""``python -m bench [NAME…]``: the cost of an event at each station of the road as ratios, see `bench.measure`; of a read, see `bench.reads`."""
+"""``python -m bench [NAME…]``: the cost of an event at each station of the road as ratios, see `bench.measure`; of a read, see `bench.reads`; of a page, see `bench.dashboard`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import memory_road, paging, reads, reads_http, store_road
+from bench import dashboard, memory_road, paging, reads, reads_http, store_road
 from bench.measure import Figure, bare
 from tests.naive.workload import lines
 
 ROADS = ("fold", "replay", "stream", "kafka")
 """On the way into the store; those that follow read it."""
-BENCHES = (*ROADS, "reads", "paging")
+BENCHES = (*ROADS, "reads", "paging", "dashboard")
 
 
 def main() -> int:
@@ -33,6 +33,8 @@ def main() -> int:
         tasks = arguments.tasks or 1_000_000
         slow += reads.run(tasks)
         reads_http.run(tasks)
+    if "dashboard" in names:
+        slow += dashboard.run(arguments.tasks or 1_000_000)
     if "paging" in names:
         slow += paging.run(arguments.seconds)
     print(f"bounds that do not hold: {', '.join(slow)}" if slow else "all bounds hold")

@@ -125,7 +125,9 @@ def _as_page(request: HTTPConnection, fault: Fault | Problem) -> Response:
         place = str(request.scope["path"]).removeprefix(root) + ("?" + query if query else "")
         return RedirectResponse(f"{root}/login?next={quote(place, safe='')}", 303)
     title = {400: "That can’t be shown", 404: "Not there", 503: "Away for a moment"}.get(status, HTTPStatus(status).phrase)
-    response = wrong(request, status, title, text, retry=status >= 500, tracking_id=getattr(fault, "tracking_id", None) if status == 500 else None)
+    response = wrong(
+        request, status, title, text, retry=status >= 500, tracking_id=getattr(fault, "tracking_id", None) if status == 500 else None
+    )
     for name, value in fault.headers.items():
         response.headers[name] = value
     return response

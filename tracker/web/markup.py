@@ -54,9 +54,7 @@ def assets() -> tuple[str, dict[str, Asset]]:
     """The hash of all files, and each by its name."""
     files = {path.name: path.read_bytes() for path in sorted(STATIC.iterdir()) if path.suffix in _MEDIA}
     digest = hashlib.blake2b(b"".join(name.encode() + content for name, content in files.items()), digest_size=8).hexdigest()
-    return digest, {
-        name: Asset(_MEDIA[Path(name).suffix], content, gzip.compress(content, 9, mtime=0)) for name, content in files.items()
-    }
+    return digest, {name: Asset(_MEDIA[Path(name).suffix], content, gzip.compress(content, 9, mtime=0)) for name, content in files.items()}
 
 
 def is_page(path: str) -> bool:
@@ -89,12 +87,16 @@ def rendered(request: HTTPConnection, template: str, **context: Any) -> str:
     root = str(request.scope.get("root_path", ""))
     here = str(request.scope["path"]).removeprefix(root) or "/"
     query = request.scope.get("query_string", b"").decode("latin-1")
-    return _environment().get_template(template).render(
-        root=root,
-        static=f"{root}{ASSETS}{assets()[0]}",
-        theme=theme_of(request),
-        here=here + ("?" + query if query else ""),
-        **context,
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            root=root,
+            static=f"{root}{ASSETS}{assets()[0]}",
+            theme=theme_of(request),
+            here=here + ("?" + query if query else ""),
+            **context,
+        )
     )
 
 

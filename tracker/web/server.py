@@ -64,6 +64,20 @@ def listening(text: str) -> socket.socket:
     return opened
 
 
+def listening_near(text: str, others: int) -> socket.socket:
+    """A socket that listens there, or at the first free one of so many ports after it. Raises as `listening` does where all are taken."""
+    host, port = split_address(text)
+    shown = f"[{host}]" if ":" in host else host
+    for number in range(port + 1, min(port + 1 + others, 65536)):
+        try:
+            return listening(text)
+        except UsageError:
+            raise
+        except TrackerError:
+            text = f"{shown}:{number}"
+    return listening(text)
+
+
 def url_of(opened: socket.socket, root_path: str = "") -> str:
     """Where a browser on this machine finds it."""
     host, port = opened.getsockname()[:2]

@@ -89,7 +89,9 @@ async def shown(
         "of_node": lambda node: wording.BY_NAME[node.completion_status or node.state],
         "reasons": list(_reasons(reasons)),
         "reasons_left_out": max(0, sum(1 for _ in _of_fields(reasons)) - REASONS),
-        "raw": wording.pretty({key: value for key, value in found.task.items() if key != "tracker"} | {"tracker": found.task["tracker"]}, RAW_CHARS),
+        "raw": wording.pretty(
+            {key: value for key, value in found.task.items() if key != "tracker"} | {"tracker": found.task["tracker"]}, RAW_CHARS
+        ),
         "copies": _copies(request, id, is_open=served.access.is_open),
         "corrects": served.corrections is not None and chrome.may_write(asking),
         "why_not": _why_not(served, asking),

@@ -80,7 +80,14 @@ async def tasks(request: Request, served: Served, asking: Asking) -> Response:
     if at.panels:
         more, more_at = await served.turns.ask(together(panels.panels(selection, at, now), standing(now, pulse)), selection.where)
     context = _shared(at, selection, now, listed)
-    shown: dict[str, Any] = {"panels": more, "panels_standing": more_at, "limits": LIMITS, "fields": tuple(KNOWN), "equals": equals, "error": None}
+    shown: dict[str, Any] = {
+        "panels": more,
+        "panels_standing": more_at,
+        "limits": LIMITS,
+        "fields": tuple(KNOWN),
+        "equals": equals,
+        "error": None,
+    }
     return chrome.framed(request, served, asking, "tasks.html", **context, **shown)
 
 
@@ -161,6 +168,6 @@ def _row(task: dict[str, Any], now: datetime, at: Place) -> Row:
 
 def _key(task: dict[str, Any], field: str) -> str:
     value: Any = task
-    for name in "target.id".split(".") if field == "sourceId" else field.split("."):
+    for name in ["target", "id"] if field == "sourceId" else field.split("."):
         value = None if value is None else value.get(name, task["tracker"].get(name))
     return "" if value is None else str(value)

@@ -33,9 +33,7 @@ async def log_in(request: Request, served: Served) -> Response:
         return markup.page(request, "login.html", 401, next=following, wrong="That is no token of this server, or it has expired.")
     root = str(request.scope["root_path"])
     answer = RedirectResponse(root + following, 303)
-    answer.set_cookie(
-        SESSION_COOKIE, token, path=root or "/", httponly=True, samesite="strict", secure=request.url.scheme == "https"
-    )
+    answer.set_cookie(SESSION_COOKIE, token, path=root or "/", httponly=True, samesite="strict", secure=request.url.scheme == "https")
     return answer
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from time import monotonic
 
 import msgspec
@@ -65,7 +66,7 @@ class Pulse:
         """Records read in each of the last 60 minutes, the newest last; None where nobody looked."""
         found: list[int | None] = [None] * MINUTES
         held = list(self.samples)
-        for before, after in zip(held, held[1:], strict=False):
+        for before, after in pairwise(held):
             minute = MINUTES - 1 - int((now_s - after.at_s) // 60)
             if 0 <= minute < MINUTES:
                 found[minute] = (found[minute] or 0) + max(0, after.read - before.read)

@@ -44,9 +44,7 @@ def standing(now: datetime, pulse: Pulse) -> Question[Standing]:
     return question
 
 
-def _judged(
-    snapshot: Snapshot, lag_records: int | None, lag_seconds: float | None, now: datetime, pulse: Pulse
-) -> tuple[Level, str, str]:
+def _judged(snapshot: Snapshot, lag_records: int | None, lag_seconds: float | None, now: datetime, pulse: Pulse) -> tuple[Level, str, str]:
     if lag_records is None:
         heard = max((each.end_seen_at for each in snapshot.partitions() if each.end_seen_at), default=None)
         if heard is None:

@@ -12,12 +12,12 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
-from tracker.errors import NotFound, TrackerError, UsageError
+from tracker.errors import NotFound, UsageError
 from tracker.model.limits import FOLD_VERSION
-from tracker.query.base import Question, Snapshot
+from tracker.query.base import Snapshot
 from tracker.query.report import StatusReport, report
 from tracker.stores.base import ParkedRecord
-from tracker.web import markup, wording
+from tracker.web import wording
 from tracker.web.answers import clock
 from tracker.web.context import Asking, Context, Served
 from tracker.web.dashboard import chrome
@@ -25,7 +25,6 @@ from tracker.web.dashboard.forms import form
 from tracker.web.dashboard.pulse import MINUTES, Pulse
 from tracker.web.dashboard.standing import Standing, standing
 from tracker.web.parked import MAX_NUMBER, drop_bytes, try_again
-from tracker.web.problems import Problem
 
 PARKED = 25
 """Refused records of one page; each is read with its bytes."""
@@ -166,7 +165,13 @@ def _chart(pulse: Pulse) -> dict[str, Any]:
     most = max((each or 0 for each in minutes), default=0)
     width = 1_000 / MINUTES
     bars = [
-        {"x": round(at * width + 1, 2), "width": round(width - 2, 2), "height": round(CHART_HEIGHT * each / (most or 1), 2), "count": each, "ago": MINUTES - 1 - at}
+        {
+            "x": round(at * width + 1, 2),
+            "width": round(width - 2, 2),
+            "height": round(CHART_HEIGHT * each / (most or 1), 2),
+            "count": each,
+            "ago": MINUTES - 1 - at,
+        }
         for at, each in enumerate(minutes)
         if each is not None
     ]

@@ -66,7 +66,11 @@ def timeline(task: dict[str, Any], said_at: Sequence[str], now: datetime) -> Tim
     if not attempts or attempts[-1]["attempt"] != task["tracker"]["attempt"]:
         attempts.append({"attempt": task["tracker"]["attempt"], "launched": None, "completed": None, "completionStatus": None})
     created = instant(task["created"])
-    moments = [created, instant(task["modified"]), *(instant(each[name]) for each in attempts for name in ("launched", "completed") if each[name])]
+    moments = [
+        created,
+        instant(task["modified"]),
+        *(instant(each[name]) for each in attempts for name in ("launched", "completed") if each[name]),
+    ]
     moments += [instant(each) for each in said_at]
     if not attempts[-1]["completionStatus"]:
         moments.append(now)
@@ -98,7 +102,16 @@ def timeline(task: dict[str, Any], said_at: Sequence[str], now: datetime) -> Tim
             stretches.append(stretch(outcome.name.lower(), completed, completed, outcome.word))
         free = completed or stop
         drawn.append(
-            Drawn(each["attempt"], outcome, each["launched"], each["completed"], waited, ran, stretches, bool(launched) and not completed and is_last)
+            Drawn(
+                each["attempt"],
+                outcome,
+                each["launched"],
+                each["completed"],
+                waited,
+                ran,
+                stretches,
+                bool(launched) and not completed and is_last,
+            )
         )
     ticks = [
         Tick(message["type"].lower(), x(instant(said)), message["localizedText"]["message"], at)
