@@ -106,7 +106,7 @@ async def refused(request: Request, served: Served, asking: Asking, number: str 
         "hex": None if value is None or found.dropped else _hex(value[:1_024]),
         "size": len(value or b""),
         "cut": len(value or b"") > RAW_BYTES,
-        "headers": [(name, (held or b"")[:500].decode("utf-8", "replace")) for name, held in found.record.headers],
+        "record_headers": [(name, (held or b"")[:500].decode("utf-8", "replace")) for name, held in found.record.headers],
         "retries": served.writable is not None and chrome.may_write(asking),
     }
     return chrome.framed(request, served, asking, "parked.html", now=now, at=chrome.zone_only(request), standing=place, **context)
