@@ -172,7 +172,7 @@ async def test_an_empty_store_says_what_to_do(served) -> None:
 
 async def test_hostile_texts_are_text(served) -> None:
     """In names, ids, launchers, messages, attributes and what is asked for; of controls that turn text round a mark is shown."""
-    said = {"type": "ERROR", "key": HOSTILE, "localizedText": {"locale": "en", "message": HOSTILE + "x" * 60_000}}
+    said: dict[str, Any] = {"type": "ERROR", "key": HOSTILE, "localizedText": {"locale": "en", "message": HOSTILE + "x" * 60_000}}
     events = [
         event(HOSTILE, "created", uniqueName=HOSTILE, launcher=HOSTILE, description=HOSTILE, attributes={HOSTILE: [HOSTILE]}),
         event(HOSTILE, "messaged", **said),
@@ -185,6 +185,7 @@ async def test_hostile_texts_are_text(served) -> None:
         shown = [tag.text for tag in page.all("bdi")]
         assert any(text.startswith("<script>alert(1)</script><img") for text in shown)
         assert [text for text in shown if "\u202e" in text or "49" in text] == []
+    page = await read(client, f"/task?id={quote(HOSTILE)}")
     assert HOSTILE.replace("\u202e", "\ufffd") == page.one("h1").text
     assert max(len(tag.text) for tag in page.classed("text")) < 5_000
 

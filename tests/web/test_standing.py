@@ -34,11 +34,10 @@ def partition(lag: int, *, seen_s: float | None = 0.0, newest_s: float = 0.0) ->
     """At offset 100 of a topic, so many records before the end, which was seen so many seconds ago."""
     seen = None if seen_s is None else (NOW - timedelta(seconds=seen_s)).isoformat()
     newest = (NOW - timedelta(seconds=newest_s)).replace(tzinfo=None).isoformat(timespec="microseconds")
-    status: Any = PartitionStatus(
+    return PartitionStatus(
         position=Position("t", 0, 100, "kafka:x"), counters=Counters(read=100, applied=100), newest_event_time=newest,
         end_offset=None if seen is None else 100 + lag, end_seen_at=seen, committed_at=seen,
     )  # fmt: skip
-    return status
 
 
 def pulse(*samples: tuple[int, int | None, float | None]) -> Pulse:
