@@ -9,7 +9,7 @@ READY := .venv/ready
 QUICK := not services and not crash and not slow and not fuzz
 SLOW := (services or crash or slow) and not fuzz
 
-.PHONY: help run test test-quick test-slow check format schema bench fuzz clean
+.PHONY: help run test test-quick test-slow check format schema docs bench fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -38,6 +38,9 @@ format: $(READY) ## let the formatter write
 
 schema: $(READY) ## write schemas/ from the code
 	$(BIN)/python -c 'from pathlib import Path; from tracker.schema import write; print(*write(Path("schemas")), sep="\n")'
+
+docs: $(READY) ## pictures of the dashboard into docs/images (needs Chromium)
+	$(BIN)/python -m tests.browser.pictures docs/images
 
 bench: $(READY) ## the benchmarks, as ratios to a bare loop of orjson.loads
 	$(BIN)/python -m bench

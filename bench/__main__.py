@@ -8,13 +8,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import dashboard, memory_road, paging, reads, reads_http, store_road
+from bench import dashboard, memory_road, paging, reads, reads_http, soak, store_road
 from bench.measure import Figure, bare
 from tests.naive.workload import lines
 
 ROADS = ("fold", "replay", "stream", "kafka")
 """On the way into the store; those that follow read it."""
-BENCHES = (*ROADS, "reads", "paging", "dashboard")
+BENCHES = (*ROADS, "reads", "paging", "dashboard", "soak")
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}; default: all")
     parser.add_argument("--tasks", type=int, help="of the log, 8 events each (default 125,000); of the store that is read (1,000,000)")
     parser.add_argument("--rounds", type=int, default=5, help="of each station of the road")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of paging while a projector writes")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of paging, and of the soak, while a projector writes")
     arguments = parser.parse_args()
     names = arguments.names or list(BENCHES)
     if unknown := set(names) - set(BENCHES):
@@ -35,6 +35,8 @@ def main() -> int:
         reads_http.run(tasks)
     if "dashboard" in names:
         slow += dashboard.run(arguments.tasks or 1_000_000)
+    if "soak" in names:
+        slow += soak.run(arguments.seconds)
     if "paging" in names:
         slow += paging.run(arguments.seconds)
     print(f"bounds that do not hold: {', '.join(slow)}" if slow else "all bounds hold")

@@ -10,10 +10,11 @@ from playwright.sync_api import expect
 
 from tracker.testing import events
 
-from .conftest import ago
+from .product import ago
 
 if TYPE_CHECKING:
-    from .conftest import Open, Product
+    from .conftest import Open
+    from .product import Product
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(180)]
 
