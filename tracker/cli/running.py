@@ -210,6 +210,8 @@ async def _served(
         output.note(f"no dashboard: {error}")
         yield None
         return
+    if or_near and not serving.url.startswith(f"http://{DASHBOARD}"):
+        output.note(f"{DASHBOARD} is taken by another program: the dashboard is at {serving.url}")
     listeners.append(meters.on_progress)
     stop = asyncio.Event()
     task = asyncio.create_task(serving.answer(stop))

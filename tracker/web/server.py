@@ -6,7 +6,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
 from fastapi import FastAPI
@@ -68,14 +68,17 @@ def listening_near(text: str, others: int) -> socket.socket:
     """A socket that listens there, or at the first free one of so many ports after it. Raises as `listening` does where all are taken."""
     host, port = split_address(text)
     shown = f"[{host}]" if ":" in host else host
-    for number in range(port + 1, min(port + 1 + others, 65536)):
-        try:
-            return listening(text)
-        except UsageError:
+    try:
+        return listening(text)
+    except UsageError:
+        raise
+    except TrackerError:
+        for number in range(port + 1, min(port + 1 + others, 65536)):
+            with suppress(TrackerError):
+                return listening(f"{shown}:{number}")
+        if not others:
             raise
-        except TrackerError:
-            text = f"{shown}:{number}"
-    return listening(text)
+    raise TrackerError(f"{text} and the {others} ports after it are taken by other programs")
 
 
 def url_of(opened: socket.socket, root_path: str = "") -> str:
