@@ -6,6 +6,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python3.13 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 READY := .venv/ready
+BROWSER := .venv/browser
 QUICK := not services and not crash and not slow and not fuzz
 SLOW := (services or crash or slow) and not fuzz
 
@@ -23,10 +24,10 @@ test: test-quick test-slow ## all tests but the fuzzing; those that need docker 
 test-quick: $(READY) ## the tests that need nothing but Python
 	$(BIN)/python -m pytest -m "$(QUICK)" -n auto --dist worksteal
 
-test-slow: $(READY) ## the tests on real services, the ones that kill, and those that take their time
+test-slow: $(BROWSER) ## the tests on real services, the ones that kill, and those that take their time
 	$(BIN)/python -m pytest -m "$(SLOW)" --timeout=900
 
-check: $(READY) ## lint, format, types, architecture
+check: $(BROWSER) ## lint, format, types, architecture
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
@@ -39,7 +40,7 @@ format: $(READY) ## let the formatter write
 schema: $(READY) ## write schemas/ from the code
 	$(BIN)/python -c 'from pathlib import Path; from tracker.schema import write; print(*write(Path("schemas")), sep="\n")'
 
-docs: $(READY) ## pictures of the dashboard into docs/images (needs Chromium)
+docs: $(BROWSER) ## pictures of the dashboard into docs/images (needs Chromium)
 	$(BIN)/python -m tests.browser.pictures docs/images
 
 bench: $(READY) ## the benchmarks, as ratios to a bare loop of orjson.loads
@@ -60,4 +61,9 @@ $(READY): pyproject.toml constraints.txt
 	@# The build backend goes first, so that it too comes in the version of constraints.txt.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'
+	@touch $@
+
+# What drives a browser comes apart: it is 50 MB, and `make run` need not wait for it.
+$(BROWSER): $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[browser]'
 	@touch $@

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import expect
 
 from tracker.testing import events
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from .conftest import Open
     from .product import Product
 
+expect = pytest.importorskip("playwright.sync_api", reason="the extra browser is not installed").expect
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(180)]
 PAGES = {
     "tasks": "/?panels=on",

@@ -10,6 +10,7 @@ const PANELS_MS = 15_000;
 const MAX_KNOWN = 10_000; // changed tasks that are told apart
 const MAX_URL = 16_000;
 const AWAY_MS = 5000;
+const REST_MS = 20_000;
 const MAX_LIT = 12; // rows that light up at once: where all do, it tells nothing
 
 const notice = document.getElementById("notice");
@@ -69,6 +70,7 @@ class Stream {
     this.on = on;
     this.away = 0;
     addEventListener("pagehide", () => this.source?.close());
+    document.addEventListener("visibilitychange", () => this.rest());
     addEventListener("pageshow", (event) => event.persisted && this.on.renew());
   }
 
@@ -88,8 +90,22 @@ class Stream {
     });
     source.addEventListener("error", () => {
       if (!this.away) this.away = setTimeout(() => this.lost(), 1500);
-      if (source.readyState === EventSource.CLOSED) setTimeout(() => source === this.source && this.on.renew(), AWAY_MS);
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => source === this.source && !this.closed && this.on.renew(), AWAY_MS);
     });
+  }
+
+  // Nobody looks: a browser has six connections to a server for all its tabs, and each stream holds one.
+  rest() {
+    clearTimeout(this.resting);
+    if (document.hidden) {
+      this.resting = setTimeout(() => {
+        this.source?.close();
+        this.closed = true;
+      }, REST_MS);
+    } else if (this.closed) {
+      this.closed = false;
+      this.open();
+    }
   }
 
   reached() {
