@@ -6,6 +6,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python3.13 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 READY := .venv/ready
+BROWSER := .venv/browser
 QUICK := not services and not crash and not slow and not fuzz
 SLOW := (services or crash or slow) and not fuzz
 # Half of a quick test is waiting, for a server to start or to stop.
@@ -13,24 +14,24 @@ WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 # The tests start hundreds of processes: each would compile the sources anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-quick test-slow check format schema bench fuzz clean
+.PHONY: help run test test-quick test-slow check format schema docs bench fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-run: $(READY) ## the live tracker: SOURCE (default events.jsonl, simulated if missing) into STORE (default sqlite:///status.db)
-	$(BIN)/tracker run --source "$(SOURCE)" --follow --store "$(STORE)" --live --simulate-if-missing
+run: $(READY) ## the live tracker and its dashboard: SOURCE (default events.jsonl, simulated if missing) into STORE (sqlite:///status.db)
+	$(BIN)/tracker run --source "$(SOURCE)" --follow --store "$(STORE)" --live --simulate-if-missing --dashboard
 
 test: test-quick test-slow ## all tests but the fuzzing; those that need docker or a package index are skipped without them
 
 test-quick: $(READY) ## the tests that need nothing but Python
 	$(BIN)/python -m pytest -m "$(QUICK)" -n $(WORKERS) --dist worksteal
 
-test-slow: $(READY) ## the tests on real services, the ones that kill, and those that take their time
+test-slow: $(BROWSER) ## the tests on real services, the ones that kill, and those that take their time
 	$(BIN)/python -m pytest -m "$(SLOW)" --timeout=900
 
-check: $(READY) ## lint, format, types, architecture
+check: $(BROWSER) ## lint, format, types, architecture
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
@@ -42,6 +43,9 @@ format: $(READY) ## let the formatter write
 
 schema: $(READY) ## write schemas/ from the code
 	$(BIN)/python -c 'from pathlib import Path; from tracker.schema import write; print(*write(Path("schemas")), sep="\n")'
+
+docs: $(BROWSER) ## pictures of the dashboard into docs/images (needs Chromium)
+	$(BIN)/python -m tests.browser.pictures docs/images
 
 bench: $(READY) ## the benchmarks, as ratios to a bare loop of orjson.loads
 	$(BIN)/python -m bench
@@ -61,4 +65,9 @@ $(READY): pyproject.toml constraints.txt
 	@# The build backend goes first, so that it too comes in the version of constraints.txt.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'
+	@touch $@
+
+# What drives a browser comes apart: it is 50 MB, and `make run` need not wait for it.
+$(BROWSER): $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[browser]'
 	@touch $@

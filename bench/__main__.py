@@ -1,4 +1,4 @@
-"""``python -m bench [NAME…]``: the cost of an event at each station of the road as ratios, see `bench.measure`; of a read, see `bench.reads`."""
+"""``python -m bench [NAME…]``: the cost of an event at each station of the road as ratios, see `bench.measure`; of a read, see `bench.reads`; of a page, see `bench.dashboard`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import memory_road, paging, reads, reads_http, rebuild, store_road
+from bench import dashboard, memory_road, paging, reads, reads_http, rebuild, soak, store_road
 from bench.measure import Figure, bare
 from tests.naive.workload import lines
 
 ROADS = ("fold", "replay", "stream", "kafka", "postgres")
 """On the way into the store; those that follow read it."""
-BENCHES = (*ROADS, "reads", "paging", "rebuild")
+BENCHES = (*ROADS, "reads", "paging", "rebuild", "dashboard", "soak")
 
 
 def main() -> int:
@@ -25,7 +25,7 @@ def main() -> int:
         "--tasks", type=int, help="of the log, 8 events each (default 125,000); of the store that is read or rebuilt (1,000,000)"
     )
     parser.add_argument("--rounds", type=int, default=5, help="of each station of the road")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of paging while a projector writes")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of paging, and of the soak, while a projector writes")
     parser.add_argument("--live", type=int, default=1_000, help="events a second beside a rebuild")
     arguments = parser.parse_args()
     names = arguments.names or list(BENCHES)
@@ -36,6 +36,10 @@ def main() -> int:
         tasks = arguments.tasks or 1_000_000
         slow += reads.run(tasks)
         reads_http.run(tasks)
+    if "dashboard" in names:
+        slow += dashboard.run(arguments.tasks or 1_000_000)
+    if "soak" in names:
+        slow += soak.run(arguments.seconds)
     if "paging" in names:
         slow += paging.run(arguments.seconds)
     if "rebuild" in names:

@@ -90,8 +90,8 @@ def test_the_http_snippets_run(folder: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_the_links_lead_somewhere() -> None:
-    """Every relative link names a file or folder of the tree."""
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
+    """Every relative link, and every picture, names a file or folder of the tree."""
+    for target in re.findall(r"\]\(([^)#]+)\)", README) + re.findall(r'src(?:set)?="([^"]+)"', README):
         assert (ROOT / target).exists(), target
 
 

@@ -16,6 +16,7 @@ from tracker.query.api import open_query
 from tracker.sources.open import open_source
 from tracker.stores.open import open_store
 from tracker.testing import events
+from tracker.web.access import Access
 from tracker.web.app import create_app
 from tracker.web.corrections import Corrections
 from tracker.web.meters import Meters
@@ -45,17 +46,18 @@ def _life(id: str) -> Iterator[CloudEvent]:
 
 
 @contextmanager
-def whole(folder: Path) -> Iterator[str]:
-    """Its URL; it is there, and has read the log, when this is entered."""
+def whole(folder: Path, listen: str = "127.0.0.1:0", access: Access | None = None) -> Iterator[str]:
+    """Its URL; it is there, and has read the log, when this is entered. A log that is there already is gone on with."""
     log, url = str(folder / "events.jsonl"), f"sqlite:///{folder}/status.db"
-    write_log(Path(log))
+    if not Path(log).exists():
+        write_log(Path(log))
     ready, told = threading.Event(), list[str]()
     ends: list[object] = []
 
     async def run() -> None:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         ends.append(lambda: loop.call_soon_threadsafe(stop.set))
-        meters, opened = Meters(), listening("127.0.0.1:0")
+        meters, opened = Meters(), listening(listen)
         with open_store(url) as store:
             projector = Projector(
                 lambda on_revoked: open_source(log, follow=True, on_revoked=on_revoked), store, on_progress=meters.on_progress
@@ -63,6 +65,7 @@ def whole(folder: Path) -> Iterator[str]:
             projecting = asyncio.create_task(projector.run())
             app = create_app(
                 open_query(url),
+                access=access,
                 corrections=Corrections(log, partial(open_emitter, log)),
                 writable=lambda: open_store(url, create=False),
                 meters=meters,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 REFRESH_S = 0.5
 KAFKA_HINT = "make run SOURCE=kafka://localhost:9092/task-events"
-_FRAME_LINES = 10
+_FRAME_LINES = 11
 """Lines that are not rows of tasks."""
 _WIDTHS = {"state": 9, "status": 10, "progress": 15, "launched": 10, "took": 6, "modified": 10}
 _STATES = ("PENDING", "RUNNING", "COMPLETED")
@@ -33,11 +33,12 @@ _STATES = ("PENDING", "RUNNING", "COMPLETED")
 class LiveView:
     """Reads the store through the query module as any other reader would, twice a second."""
 
-    def __init__(self, source: str, url: str, store: StatusStore, progress: Reporter, simulation: str) -> None:
+    def __init__(self, source: str, url: str, store: StatusStore, progress: Reporter, simulation: str, dashboard: str | None) -> None:
         self._source, self._url = source, url
         self._store = store
         self._progress = progress
         self._simulation = simulation
+        self._dashboard = dashboard
         self._tasks: list[dict[str, Any]] = []
         self._states: dict[str | int | None, int] = {}
         self._statuses: dict[str | int | None, int] = {}
@@ -77,9 +78,10 @@ class LiveView:
 
         lines: list[RenderableType] = [
             Text.assemble(("tracker ", "bold"), masked(self._source), (" ──► ", "bright_black"), masked(self._url)),
-            self._counts(),
-            self._reading(),
         ]
+        if self._dashboard:
+            lines.append(Text.assemble(("dashboard ", "bold"), (self._dashboard, "underline cyan")))
+        lines += [self._counts(), self._reading()]
         if self._simulation:
             lines.append(Text(self._simulation, style="yellow"))
         lines += [

@@ -18,9 +18,11 @@ import typer
 from tracker import telemetry
 from tracker.cli import options, output, purging, simulating
 from tracker.cli.progress import Reporter
-from tracker.errors import Stuck
+from tracker.errors import Stuck, TrackerError
 from tracker.settings import Settings
 from tracker.telemetry import say
+
+DASHBOARD = "127.0.0.1:8080"
 
 if TYPE_CHECKING:
     from tracker.projector import Progress, Projector, Totals
@@ -58,6 +60,9 @@ def run(
             show_default=False,
         ),
     ] = None,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help=f"Answer at {DASHBOARD}, or the next free port, unless --serve says where; say the address.")
+    ] = False,
     access: options.Access = None,
     root_path: options.RootPath = None,
     host_name: options.HostName = None,
@@ -105,21 +110,23 @@ def run(
     shown_live = live and output.is_terminal() and not as_json
     # In the live view only what needs somebody is said, above it.
     telemetry.configure("warning" if shown_live and settings.log_level == "info" else settings.log_level, settings.log_format)
-    totals = asyncio.run(_run(settings, follow=follow, until_end=until_end, live=shown_live, simulated=simulate_if_missing))
+    totals = asyncio.run(
+        _run(settings, follow=follow, until_end=until_end, live=shown_live, simulated=simulate_if_missing, dashboard=dashboard)
+    )
     if as_json:
         output.write_json(totals)
 
 
 def demo() -> None:
-    """Show what a live tracker looks like: made-up tasks, folded in a temporary place. Ctrl-C ends it and leaves nothing behind."""
+    """Show what a live tracker and its dashboard look like: made-up tasks in a temporary place. Ctrl-C ends it and leaves nothing behind."""
     with tempfile.TemporaryDirectory(prefix="tracker-demo-") as folder:
         settings = Settings.load().with_flags(source=f"{folder}/events.jsonl", store=f"sqlite:///{folder}/status.db")
         live = output.is_terminal()
         telemetry.configure("warning" if live else settings.log_level, settings.log_format)
-        asyncio.run(_run(settings, follow=True, until_end=False, live=live, simulated=True))
+        asyncio.run(_run(settings, follow=True, until_end=False, live=live, simulated=True, dashboard=True))
 
 
-async def _run(settings: Settings, *, follow: bool, until_end: bool, live: bool, simulated: bool) -> dict[str, Any]:
+async def _run(settings: Settings, *, follow: bool, until_end: bool, live: bool, simulated: bool, dashboard: bool) -> dict[str, Any]:
     from tracker.projector import Options, Projector
     from tracker.sources.open import open_source
     from tracker.stores.open import open_store
@@ -164,13 +171,13 @@ async def _run(settings: Settings, *, follow: bool, until_end: bool, live: bool,
             )
             say(telemetry.RUN_STARTED, source=telemetry.masked(settings.source), store=telemetry.masked(settings.store))
             with _stopped_by_signals(projector):
-                meters = await stack.enter_async_context(_served(settings, store, projector, listeners))
+                meters, url = await stack.enter_async_context(_served(settings, store, projector, listeners, dashboard=dashboard))
                 await stack.enter_async_context(purging.in_background(settings, store))
                 if settings.audit is not None:
                     from tracker.cli.auditing import audited
 
                     stack.enter_context(audited(settings, meters))
-                totals = await _shown(projector, progress, settings, store, live=live, simulation=simulation)
+                totals = await _shown(projector, progress, settings, store, live=live, simulation=simulation, url=url)
         read = totals.counters.read
         say(telemetry.RUN_STOPPED, read=read, seconds=totals.seconds)
         return totals_document(totals, store)
@@ -199,7 +206,7 @@ def totals_document(totals: Totals, store: StatusStore) -> dict[str, Any]:
 
 
 async def _shown(
-    projector: Projector, progress: Reporter, settings: Settings, store: StatusStore, *, live: bool, simulation: str
+    projector: Projector, progress: Reporter, settings: Settings, store: StatusStore, *, live: bool, simulation: str, url: str | None
 ) -> Totals:
     if not live:
         return await projector.run()
@@ -207,7 +214,7 @@ async def _shown(
 
     progress.logs = False
     running = asyncio.ensure_future(projector.run())
-    view = LiveView(settings.source, settings.store, store, progress, simulation)
+    view = LiveView(settings.source, settings.store, store, progress, simulation, url)
     try:
         await view.show(until=running)
     finally:
@@ -218,11 +225,14 @@ async def _shown(
 
 @contextlib.asynccontextmanager
 async def _served(
-    settings: Settings, store: StatusStore, projector: Projector, listeners: list[Callable[[Progress], None]]
-) -> AsyncIterator[Meters | None]:
-    """HTTP beside the projector, where that is asked for, with its meters. Should the server end by itself, the run ends too, and says why."""
-    if settings.serve is None:
-        yield None
+    settings: Settings, store: StatusStore, projector: Projector, listeners: list[Callable[[Progress], None]], *, dashboard: bool
+) -> AsyncIterator[tuple[Meters | None, str | None]]:
+    """HTTP beside the projector, where that is asked for: its meters and URL. Should the server end by itself, the run ends too, and says why.
+
+    ``dashboard``: at its usual address, or near it; what can't be is said, and the run goes on without.
+    """
+    if settings.serve is None and not dashboard:
+        yield None, None
         return
     from tracker.cli.serving import prepared, web_meters
     from tracker.query.api import TaskQuery, open_query
@@ -234,15 +244,25 @@ async def _served(
         query, writable = TaskQuery.over(store), lambda: contextlib.nullcontext(store)
     else:
         query, writable = open_query(settings.store), lambda: open_store(settings.store, create=False)
-    meters = web_meters()
+    try:
+        meters = web_meters()
+        address, or_near = settings.serve or DASHBOARD, settings.serve is None
+        serving = prepared(settings, address, query, writable, settings.source, meters, or_near=or_near)
+    except TrackerError as error:
+        if settings.serve is not None:
+            raise
+        output.note(f"no dashboard: {error}")
+        yield None, None
+        return
+    if or_near and not serving.url.startswith(f"http://{DASHBOARD}"):
+        output.note(f"{DASHBOARD} is taken by another program: the dashboard is at {serving.url}")
     listeners.append(meters.on_progress)
     meters.watch(lambda: projector.trouble)
-    serving = prepared(settings, settings.serve, query, writable, settings.source, meters)
     stop = asyncio.Event()
-    task = asyncio.create_task(serving(stop))
+    task = asyncio.create_task(serving.answer(stop))
     task.add_done_callback(lambda _: projector.stop())
     try:
-        yield meters
+        yield meters, serving.url
     finally:
         stop.set()
         await task

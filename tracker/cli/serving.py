@@ -8,7 +8,7 @@ import gc
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -24,8 +24,16 @@ if TYPE_CHECKING:
     from tracker.web.context import Writable
     from tracker.web.meters import Meters
 
-Serving = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
-"""Answers until the event is set."""
+OTHER_PORTS = 9
+"""After the one of the dashboard, tried where that is taken."""
+
+
+class Prepared(NamedTuple):
+    """A server that listens already."""
+
+    url: str
+    answer: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+    """Answers until the event is set."""
 
 
 def serve(
@@ -46,7 +54,7 @@ def serve(
     log_level: options.LogLevel = None,
     log_format: options.LogFormat = None,
 ) -> None:
-    """Answer HTTP over a store that others fill. Corrections are written to the source. Stop with Ctrl-C."""
+    """Answer HTTP over a store that others fill: the dashboard for browsers, the APIs for programs. Corrections are written to the source. Stop with Ctrl-C."""
     settings = Settings.load().with_flags(
         store=store,
         source=source,
@@ -75,22 +83,29 @@ async def _serve(settings: Settings) -> None:
     serving = prepared(settings, settings.listen, query, lambda: open_store(settings.store, create=False), log)
     stop = asyncio.Event()
     with _stopped_by_signals(stop):
-        await serving(stop)
+        await serving.answer(stop)
 
 
 def prepared(
-    settings: Settings, address: str, query: TaskQuery, writable: Writable, log: str | None, meters: Meters | None = None
-) -> Serving:
+    settings: Settings,
+    address: str,
+    query: TaskQuery,
+    writable: Writable,
+    log: str | None,
+    meters: Meters | None = None,
+    *,
+    or_near: bool = False,
+) -> Prepared:
     """The server, listening already; ``log`` is the source that corrections are written to, ``meters`` those of a projector beside it.
 
-    Raises a `TrackerError` for an address that is taken, or that needs a login where there is none.
+    ``or_near``: where the address is taken, one of the next ports will do. Raises a `TrackerError` for an address that is taken, or that needs a login where there is none.
     """
     with _web_extra():
         from tracker.web.access import read_access
         from tracker.web.app import create_app
         from tracker.web.corrections import Corrections
         from tracker.web.gate import is_loopback
-        from tracker.web.server import listening, serve, split_address, url_of
+        from tracker.web.server import listening_near, serve, split_address, url_of
     from tracker.emit.open import open_emitter
 
     host, _ = split_address(address)
@@ -111,15 +126,16 @@ def prepared(
         rate=settings.rate,
         meters=meters,
     )
-    opened = listening(address)
-    said = partial(say, telemetry.WEB_STARTED, url=url_of(opened, settings.root_path), login=_login(access))
+    opened = listening_near(address, OTHER_PORTS if or_near else 0)
+    url = url_of(opened, settings.root_path)
+    said = partial(say, telemetry.WEB_STARTED, url=url, login=_login(access))
 
     def started() -> None:
         # What is imported by now stays: a full round of the cyclic collector over it took 25 ms, in the middle of some answer.
         gc.freeze()
         said()
 
-    return lambda stop: serve(app, opened, stop, forwarded_from=settings.forwarded_from, on_started=started)
+    return Prepared(url, lambda stop: serve(app, opened, stop, forwarded_from=settings.forwarded_from, on_started=started))
 
 
 def web_meters() -> Meters:

@@ -10,6 +10,7 @@ Source: SailPoint's Standard Collection Parameters, "Filtering Results".
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -103,6 +104,26 @@ def read(text: str) -> Syntax:
     if depth(syntax) > MAX_DEPTH:
         raise FilterError(f"a filter is at most {MAX_DEPTH} levels deep, not {depth(syntax)}", 1)
     return syntax
+
+
+def conjuncts(text: str) -> list[str]:
+    """The parts of a valid filter that mean it when they are joined by ``and``, as they are written; in parentheses what is joined by ``or``."""
+    begun, parts = 0, list[str]()
+    for token in _outermost(text):
+        if token.type == "OR":
+            return [f"({text.strip()})"]
+        if token.type == "AND":
+            parts.append(text[begun : token.start_pos].strip())
+            begun = (token.start_pos or 0) + len(token)
+    return [*parts, text[begun:].strip()]
+
+
+def _outermost(text: str) -> Iterator[Token]:
+    depth = 0
+    for token in _parser().lex(text):
+        depth += {"LPAR": 1, "RPAR": -1}.get(token.type, 0)
+        if not depth:
+            yield token
 
 
 def depth(syntax: Syntax) -> int:

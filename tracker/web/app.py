@@ -14,6 +14,8 @@ from tracker.web import tasks as tasks_api
 from tracker.web.access import Access
 from tracker.web.context import Context, Writable
 from tracker.web.corrections import Corrections
+from tracker.web.dashboard import PAGES
+from tracker.web.dashboard.pulse import beating
 from tracker.web.gate import Gate
 from tracker.web.meters import Measured, Meters
 from tracker.web.rate import DEFAULT_REQUESTS, Rate
@@ -48,6 +50,7 @@ def create_app(
                 await stack.enter_async_context(corrections)
             app.state.context = Context(tasks, access, corrections, writable, meters, projects=projects)
             await stack.enter_async_context(live.lifespan(app))
+            app.state.pulse = await stack.enter_async_context(beating(tasks))
             yield
 
     app = FastAPI(
@@ -61,7 +64,7 @@ def create_app(
     faults.install(app)
     app.add_middleware(Gate, access=access, rate=Rate(rate), root_path=root_path, hosts=hosts)
     app.add_middleware(Measured, meters=meters)  # the outermost: it sees what the gate refuses too
-    for module in (task_status, oauth, tasks_api, live, metrics, health):
-        app.include_router(module.router)
+    for router in (*(module.router for module in (task_status, oauth, tasks_api, live, metrics, health)), *PAGES):
+        app.include_router(router)
     openapi.describe(app)
     return app

@@ -1,4 +1,4 @@
-"""Errors as answers: SailPoint's ErrorResponseDto, but for 401 and 429, which have bodies of their own.
+"""Errors as answers: SailPoint's ErrorResponseDto, but for 401 and 429, which have bodies of their own; pages where people look.
 
 ``{"detailCode","trackingId","messages":[{"locale","localeOrigin","text"}],"causes":[]}``. What was sent can be found in the log by its
 trackingId where the fault is ours; of such a fault nothing else is told.
@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import orjson
@@ -17,9 +18,12 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+from starlette.responses import RedirectResponse
 
 from tracker.errors import NotFound, StoreUnavailable, TooLong, TrackerError, UsageError
 from tracker.telemetry import WEB_FAILED, say
+from tracker.web.markup import is_page, wrong
 from tracker.web.methods import allowed
 from tracker.web.problems import RETRY_AFTER_S, Problem, of_error
 
@@ -96,12 +100,14 @@ def spelled(response: Response, headers: Mapping[str, str]) -> Response:
     return response
 
 
-def answer_of(path: str, error: Exception) -> Response:
-    """Any error as an answer, in the shape that the path has: problem details under /api, else SailPoint's.
+def answer_of(path: str, error: Exception, request: HTTPConnection) -> Response:
+    """Any error as an answer, in the shape that the path has: problem details under /api, a page where people look, else SailPoint's.
 
     A fault of ours is logged, with the trackingId that the client is given, and not told.
     """
     fault = _fault_of(error)
+    if is_page(path):
+        return _as_page(request, fault)
     if path != "/api" and not path.startswith("/api/"):
         return (fault if isinstance(fault, Fault) else Fault(fault.status, fault.detail, fault.headers)).response()
     if isinstance(error, TrackerError) and isinstance(fault, Fault) and fault.status != 500:
@@ -110,6 +116,21 @@ def answer_of(path: str, error: Exception) -> Response:
         named = {"trackingId": fault.tracking_id} if fault.status == 500 else {}
         fault = Problem(fault.status, fault.text, headers=fault.headers, **named)
     return fault.response()
+
+
+def _as_page(request: HTTPConnection, fault: Fault | Problem) -> Response:
+    status, text = fault.status, fault.text if isinstance(fault, Fault) else fault.detail
+    if status == HTTPStatus.UNAUTHORIZED and request.scope["method"] in ("GET", "HEAD"):
+        root, query = str(request.scope["root_path"]), request.scope["query_string"].decode("latin-1")
+        place = str(request.scope["path"]).removeprefix(root) + ("?" + query if query else "")
+        return RedirectResponse(f"{root}/login?next={quote(place, safe='')}", 303)
+    title = {400: "That can’t be shown", 404: "Not there", 503: "Away for a moment"}.get(status, HTTPStatus(status).phrase)
+    response = wrong(
+        request, status, title, text, retry=status >= 500, tracking_id=getattr(fault, "tracking_id", None) if status == 500 else None
+    )
+    for name, value in fault.headers.items():
+        response.headers[name] = value
+    return response
 
 
 def _fault_of(error: Exception) -> Fault | Problem:
@@ -151,9 +172,9 @@ def install(app: FastAPI) -> None:
 
     async def answer(request: Request, error: Exception) -> Response:
         path = str(request.scope["path"]).removeprefix(request.scope["root_path"])  # as the gate put them there
-        response = answer_of(path, error)
+        response = answer_of(path, error, request)
         if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            response.headers["Allow"] = allowed(request.app, path)
+            response.headers["Allow"] = allowed(request.app, path) or (getattr(error, "headers", None) or {}).get("Allow", "")
         return response
 
     for kind in (Fault, Problem, RequestValidationError, HTTPException, TrackerError):

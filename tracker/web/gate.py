@@ -14,16 +14,20 @@ from time import perf_counter
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tracker.telemetry import WEB_REFUSED, WEB_REQUEST, say
 from tracker.web.access import READ, WRITE, Access, Client, Refused
 from tracker.web.faults import Fault, answer_of
+from tracker.web.markup import ASSETS, is_page
 from tracker.web.rate import Rate
 
-OPEN_PATHS = ("/oauth/token", "/health/live", "/health/ready")
-"""The first asks for credentials itself; the others are asked by what has none."""
+OPEN_PATHS = ("/oauth/token", "/login", "/look", "/health/live", "/health/ready")
+"""The first ask for credentials themselves; the others are asked by what has none. So are the files that pages load."""
 UNCOUNTED_PATHS = ("/health/live", "/health/ready")
+SESSION_COOKIE = "tracker-token"
+"""A browser's credentials: scripts can't read it, and no other site's page makes a browser send it."""
 MAX_BODY_BYTES = 64 * 1024
 BODY_TIMEOUT_S = 10.0
 """A body of 64 KiB that takes longer is no honest one."""
@@ -34,6 +38,7 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 """Of every answer that says nothing else."""
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 REFUSALS = (401, 403, 413, 429)
 
 
@@ -68,7 +73,7 @@ class Gate:
             client = who.name
             await self._app(scope, await self._body(scope, receive), sending)
         except Exception as error:
-            answer = answer_of(path, error)
+            answer = answer_of(path, error, HTTPConnection(scope))
             if status:  # half an answer is out: the connection is cut, which says that it is not whole
                 raise
             await answer(scope, receive, sending)
@@ -99,21 +104,34 @@ class Gate:
         headers = Headers(scope=scope)
         if self._access.is_open:
             self._from_here(headers, scope["method"])
-        address = _address(scope)
-        if path in OPEN_PATHS:
-            if path not in UNCOUNTED_PATHS:
+        address, is_safe = _address(scope), scope["method"] in SAFE_METHODS
+        credentials, by_cookie = headers.get("authorization"), False
+        if credentials is None and not self._access.is_open:
+            token = HTTPConnection(scope).cookies.get(SESSION_COOKIE)
+            credentials, by_cookie = token and f"Bearer {token}", token is not None
+        if not is_safe and (by_cookie or is_page(path)):
+            self._own_form(headers)
+        if path in OPEN_PATHS or path.startswith(ASSETS):
+            if path not in UNCOUNTED_PATHS and not path.startswith(ASSETS):
                 self._count(address)
             return Client(address, frozenset())
         try:
-            client = self._access.who(headers.get("authorization"))
+            client = self._access.who(credentials)
         except Refused as refused:
             self._count(address)  # guesses, too, are counted
             raise Fault(401, str(refused), {"WWW-Authenticate": "Bearer"}) from None
         self._count(address if self._access.is_open else f"client:{client.name}")
-        needed = READ if scope["method"] in ("GET", "HEAD", "OPTIONS") else WRITE
+        needed = READ if is_safe or path == "/logout" else WRITE
         if needed not in client.scopes:
             raise Fault(403, f"{client.name} may not do that: it needs the scope {needed}")
         return client
+
+    def _own_form(self, headers: Headers) -> None:
+        """What a browser sends by itself (a form, a cookie) changes something for our own pages alone."""
+        site, origin = headers.get("sec-fetch-site"), headers.get("origin", "")
+        is_own = origin.partition("://")[2].lower() == headers.get("host", "").lower() or _name(origin) in self._hosts
+        if not (is_own if site is None else site == "same-origin"):
+            raise Fault(403, "nothing is changed for a page of another site")
 
     def _count(self, client: str) -> None:
         wait_s = self._rate.wait_s(client)
@@ -126,14 +144,14 @@ class Gate:
         if not is_loopback(host) and host not in self._hosts:
             raise Fault(403, f"without a login only this machine is answered, not {host!r}: --host-name {host or 'NAME'} allows that name")
         origin = headers.get("origin")
-        if method not in ("GET", "HEAD", "OPTIONS") and origin is not None:
+        if method not in SAFE_METHODS and origin is not None:
             is_ours = origin.partition("://")[2].lower() == headers.get("host", "").lower() or _name(origin) in self._hosts
             if not is_ours:
                 raise Fault(403, "without a login nothing is changed for a page of another site")
 
     async def _body(self, scope: Scope, receive: Receive) -> Receive:
         """The body, read as a whole; what comes after it is asked for as before."""
-        if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        if scope["method"] in SAFE_METHODS:
             return receive
         body = bytearray()
         message: Message = {"type": "http.request", "more_body": True}

@@ -86,19 +86,29 @@ async def retry_all(served: Served, reason: Reason = None) -> Response:
 @router.post("/{number:int}/retry", operation_id="retryParked", response_model=documents.RetryDocument, responses=problems(*WRITING))
 async def retry_one(served: Served, number: Number) -> Response:
     """Try one refused record again."""
-    return _totals(await _writing(served, partial(_retry_one, number)))
+    return _totals(await try_again(served, number))
 
 
 @router.delete("/{number:int}", operation_id="dropParked", response_model=documents.DropDocument, responses=problems(*WRITING))
 async def drop(served: Served, number: Number) -> Response:
     """Delete the bytes of one refused record; the record and its count stay, so that the sums add up."""
+    return answer({"dropped": await drop_bytes(served, number)})
+
+
+async def try_again(served: Context, number: int) -> RetryTotals:
+    """Try one refused record again. Raises `Problem`, `NotFound`."""
+    return await _writing(served, partial(_retry_one, number))
+
+
+async def drop_bytes(served: Context, number: int) -> int:
+    """Delete the bytes of one refused record; how many were deleted. Raises `Problem`, `NotFound`."""
 
     def drop(store: StatusStore) -> int:
         if store.parked_record(number) is None:
             raise NotFound(f"there is no parked record {number}")
         return store.drop_parked([number])
 
-    return answer({"dropped": await _writing(served, drop)})
+    return await _writing(served, drop)
 
 
 async def _writing(served: Context, work: Callable[[StatusStore], T]) -> T:

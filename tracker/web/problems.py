@@ -20,13 +20,13 @@ class Problem(Exception):
     """An answer that is not a 2xx: ``detail`` is one sentence, ``members`` go into the document beside it."""
 
     def __init__(self, status: int, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any) -> None:
-        self.status, self.detail, self.headers, self.members = status, detail, headers, members
+        self.status, self.detail, self.headers, self.members = status, detail, dict(headers or {}), members
         super().__init__(detail)
 
     def response(self) -> Response:
         """The answer itself."""
         document = {"title": HTTPStatus(self.status).phrase, "status": self.status, "detail": self.detail, **self.members}
-        return Response(orjson.dumps(document), self.status, headers=dict(self.headers or {}), media_type=MEDIA_TYPE)
+        return Response(orjson.dumps(document), self.status, headers=self.headers, media_type=MEDIA_TYPE)
 
 
 def of_error(error: TrackerError) -> Problem:

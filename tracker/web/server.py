@@ -6,7 +6,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
 from fastapi import FastAPI
@@ -62,6 +62,23 @@ def listening(text: str) -> socket.socket:
             raise TrackerError(f"{text} is taken by another program: stop it, or choose another port by --listen (0: a free one)") from None
         raise TrackerError(f"can't listen at {text}: {error.strerror}") from None
     return opened
+
+
+def listening_near(text: str, others: int) -> socket.socket:
+    """A socket that listens there, or at the first free one of so many ports after it. Raises as `listening` does where all are taken."""
+    host, port = split_address(text)
+    shown = f"[{host}]" if ":" in host else host
+    try:
+        return listening(text)
+    except UsageError:
+        raise
+    except TrackerError:
+        for number in range(port + 1, min(port + 1 + others, 65536)):
+            with suppress(TrackerError):
+                return listening(f"{shown}:{number}")
+        if not others:
+            raise
+    raise TrackerError(f"{text} and the {others} ports after it are taken by other programs")
 
 
 def url_of(opened: socket.socket, root_path: str = "") -> str:

@@ -14,7 +14,6 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from tracker.errors import EmitError
-from tracker.model.records import Position
 from tracker.model.status import TaskStatus
 from tracker.query import Reached
 from tracker.query.base import Question, Snapshot
@@ -22,6 +21,7 @@ from tracker.query.fields import FIELDS
 from tracker.query.filters import IsNull, Node, parse
 from tracker.query.pages import Page
 from tracker.query.questions import MAX_OFFSET, Count, count, page, together
+from tracker.web.access import Client
 from tracker.web.context import Asking, Context, Served, TaskId
 from tracker.web.corrections import MAX_OPERATIONS, Corrections, Known, applied, known, parse_patch
 from tracker.web.faults import JSON, RESPONSES, Fault, spelled
@@ -124,12 +124,22 @@ async def patch_task(request: Request, served: Served, asking: Asking, id: TaskI
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in PATCH_TYPES:
         raise Fault(415, f"expected a body of the type {PATCH_TYPES[0]}, not {kind or 'none'}")
-    operations = parse_patch(await request.body())
+    document, late = await correct(served, asking, id, parse_patch(await request.body()))
+    if late is None:
+        return _json(orjson.dumps(document))
+    return _json(orjson.dumps(document), {"X-Tracker-Pending": "".join(each if " " <= each <= "~" else "?" for each in late)}, 202)
+
+
+async def correct(served: Context, asking: Client, id: str, operations: list[dict[str, Any]]) -> tuple[Document, str | None]:
+    """Write what the operations make of the task's end; the task as it is then, and why the correction is not folded yet, if it isn't.
+
+    Raises `Fault`; UsageError for operations that can't be.
+    """
     before = await served.tasks.ask(known(id))
     document = _there(before.document, id)
     patch = applied(operations, document)
     if patch.is_empty:
-        return _json(orjson.dumps(document))
+        return document, None
     data = patch.data(document)
     try:
         async with asyncio.timeout(WRITE_S):
@@ -139,7 +149,9 @@ async def patch_task(request: Request, served: Served, asking: Asking, id: TaskI
         raise Fault(503, f"the correction may not be written: {error}") from None
     except TimeoutError:
         raise Fault(503, f"the log did not take the correction within {WRITE_S:g} s; it may be written") from None
-    return await _folded(served, id, position)
+    ending = await served.tasks.wait_for(position, WAIT_S)
+    document = _there(await served.tasks.document(id), id)
+    return document, None if isinstance(ending, Reached) else f"the correction is written but not folded yet: {ending.reason}"
 
 
 async def _log(served: Context, before: Known) -> Corrections:
@@ -150,15 +162,6 @@ async def _log(served: Context, before: Known) -> Corrections:
     if why is not None:
         raise Fault(409, f"the correction would never be seen, and was not written: {why}")
     return served.corrections
-
-
-async def _folded(served: Context, id: str, position: Position) -> Response:
-    ending = await served.tasks.wait_for(position, WAIT_S)
-    document = _there(await served.tasks.document(id), id)
-    if isinstance(ending, Reached):
-        return _json(orjson.dumps(document))
-    why = f"the correction is written but not folded yet: {ending.reason}"
-    return _json(orjson.dumps(document), {"X-Tracker-Pending": "".join(each if " " <= each <= "~" else "?" for each in why)}, 202)
 
 
 def _there(document: Document | None, id: str) -> Document:
