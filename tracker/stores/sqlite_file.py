@@ -96,7 +96,7 @@ def connect(path: str, *, limits: Limits | None, synchronous: str, create: bool)
             connection.execute(f"PRAGMA busy_timeout={min(BUSY_STEP_MS, BUSY_TIMEOUT_MS)}")
             stored = schema.stored_schema(connection)
             outdated = schema.is_outdated(stored)
-            if not outdated:
+            if stored is not None:
                 limits = schema.check(connection, limits)  # nothing was touched yet: it may be no store of ours
             connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
             if stored is None:  # of a new file: another one is changed by a VACUUM alone, and would be written to here
