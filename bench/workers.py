@@ -95,7 +95,7 @@ def main() -> None:
                 else:
                     postgres.sql(f"CREATE DATABASE bench{workers} OWNER tracker")
                     url, worker_url = (
-                        each.replace("/tracker", f"/bench{workers}") for each in (postgres.url, postgres.url_at(postgres.port))
+                        f"{each.rpartition('/')[0]}/bench{workers}" for each in (postgres.url, postgres.url_at(postgres.port))
                     )
                 measure(kafka, topic, url, worker_url, workers, events, Path(name), [kafka, postgres] if store == "PostgreSQL" else [kafka])
 
