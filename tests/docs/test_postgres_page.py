@@ -34,7 +34,7 @@ def test_the_snippets_run(database: str, tmp_path: Path) -> None:
 
     [sql] = [block.text for block in blocks(PAGE) if block.language == "sql"]
     with psycopg.connect(database) as connection:
-        assert connection.execute(sql).fetchall() == []  # type: ignore[call-overload]
+        assert connection.execute(sql).fetchall() == []
 
 
 def test_the_page_uses_the_address_that_the_test_replaces() -> None:

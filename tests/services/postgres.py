@@ -17,9 +17,11 @@ from typing import Protocol
 import psycopg
 
 PASSWORD = "correct-horse"
-SETTINGS = {"max_connections": "60", "fsync": "off", "shared_buffers": "128MB", "max_prepared_transactions": "5"}
+SETTINGS = {"max_connections": "60", "fsync": "off", "shared_buffers": "128MB"}
 """No test pulls the plug: what is lost with fsync off is lost with the machine alone."""
 START_TIMEOUT_S = 60.0
+SMALL_DISK = "/small"
+"""In a container: a disk that is soon full."""
 
 
 class NoServer(Exception):
@@ -104,7 +106,7 @@ class Container:
             raise NoServer("there is no docker")
         image, port = f"postgres:{version}", free_port()
         settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
-        command = ["docker", "run", "--detach", "--rm=false", "--pull=missing", "--env", f"POSTGRES_PASSWORD={PASSWORD}"]
+        command = ["docker", "run", "--detach", "--env", f"POSTGRES_PASSWORD={PASSWORD}", "--tmpfs", f"{SMALL_DISK}:size=24m,mode=1777"]
         made = subprocess.run(
             [*command, "--publish", f"127.0.0.1:{port}:5432", image, *settings], capture_output=True, text=True, timeout=300, check=False
         )
@@ -120,12 +122,14 @@ class Container:
             raise
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A command inside."""
-        return subprocess.run(["docker", "exec", self._id, *command], capture_output=True, text=True, timeout=60, check=True)
+        """A command inside, as the server's user."""
+        return subprocess.run(
+            ["docker", "exec", "--user", "postgres", self._id, *command], capture_output=True, text=True, timeout=60, check=True
+        )
 
     def restart(self) -> None:
         """At once, as after a crash."""
-        subprocess.run(["docker", "restart", "--time", "0", self._id], capture_output=True, timeout=60, check=True)
+        subprocess.run(["docker", "restart", "-t", "0", self._id], capture_output=True, timeout=60, check=True)
         answering(self.url)
 
     def stop(self) -> None:

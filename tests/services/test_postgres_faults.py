@@ -378,6 +378,14 @@ def test_a_question_that_takes_too_long_ends(database: str) -> None:
         assert hand.execute("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(%' AND state = 'active'").fetchall() == []
 
 
+def test_a_role_s_time_limit_is_not_for_commits(database: str) -> None:
+    """A user whose questions may take 50 ms writes a batch that takes longer."""
+    with other(database) as hand:
+        hand.execute(f"ALTER DATABASE {database.rpartition('/')[2]} SET statement_timeout = '50ms'")
+    with PostgresStore(database) as store:
+        store.commit(Commit(writes=[write(f"t{number:05}", b"x" * 1_000) for number in range(6_000)]))
+
+
 def test_a_reader_goes_on_after_a_restart(store: PostgresStore, postgres: Server, database: str) -> None:
     """Connections that it had kept are gone: the next question has a new one. The store's, too, after one StoreUnavailable."""
     if not postgres.restartable:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 from math import inf
 from time import monotonic
@@ -99,10 +99,10 @@ class _StoreReads(PostgresReads):
 
 
 @contextmanager
-def reading(address: Address) -> Iterator[None]:
+def reading(address: Address, *, translate: bool = True) -> Iterator[None]:
     """Errors as ours; a wait that was ended is a question that took too long."""
     try:
-        with translated(address):
+        with translated(address) if translate else nullcontext():
             yield
     except Ended:
         raise TooLong("the question took more time than it may: narrow it by a field that has an index, or ask for less at once") from None
@@ -248,7 +248,8 @@ class PostgresReader:
                 link = self._idle.pop()
                 link.ended = ended
                 try:
-                    link.execute(begin)
+                    with reading(self._address, translate=False):
+                        link.execute(begin)
                     return link
                 except psycopg.Error:  # the server was restarted meanwhile, or a proxy has closed it
                     link.close()

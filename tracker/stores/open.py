@@ -19,15 +19,15 @@ def open_store(url: str, *, limits: Limits | None = None, create: bool = True) -
     ``limits`` are those to make a new store with, and to hold an existing one to; None takes the store's own (or the defaults).
     Raises `UsageError`, `NotFound`, `StoreMismatch` or `StoreError`.
     """
-    if urlsplit(url).scheme == "memory":
-        from tracker.stores.memory import MemoryStore
-
-        return MemoryStore(limits=limits)
     if is_postgres(url):
         where = address(url)
         from tracker.stores.postgres import PostgresStore
 
         return PostgresStore(where, limits=limits, create=create)
+    if urlsplit(url).scheme == "memory":
+        from tracker.stores.memory import MemoryStore
+
+        return MemoryStore(limits=limits)
     path, synchronous = sqlite_path(url)
     from tracker.stores.sql import SqlStore
 

@@ -17,12 +17,12 @@ from typing import Any, Self, TypeVar
 import psycopg
 from psycopg import errors
 
-from tracker.errors import PositionConflict, StateConflict, StoreUnavailable
+from tracker.errors import PositionConflict, StateConflict, StoreUnavailable, TooLong
 from tracker.model.limits import Limits
 from tracker.model.records import Position, TopicPartition
 from tracker.stores import postgres_schema
 from tracker.stores.base import OUTCOMES, Commit, Loaded, Retried, Write
-from tracker.stores.postgres_link import Ended, Link, is_busy, translated, translation
+from tracker.stores.postgres_link import Ended, Link, is_passing, translated, translation
 from tracker.stores.postgres_reads import PostgresReads, to_text, writers_key
 from tracker.stores.postgres_rows import ADVANCE, JUMP, MOVE_COUNT, PARK, UPSERT, headers_to_bytes, parked_values, task_arrays
 from tracker.stores.postgres_url import Address, address
@@ -62,20 +62,20 @@ class PostgresStore(PostgresReads):
         deadline, wait_s = monotonic() + CONNECT_PATIENCE_S, 0.1
         while True:
             try:
-                return self._connected(create=create)
+                return self._connected(create=create, opening=True)
             except psycopg.OperationalError as error:
-                if not is_busy(error) or monotonic() > deadline:
+                if not is_passing(error) or monotonic() > deadline:
                     raise translation(error, self.address) from error
             except psycopg.Error as error:
                 raise translation(error, self.address) from error
             self.hurry.wait(wait_s)
             wait_s = min(2 * wait_s, 2.0)
 
-    def _connected(self, *, create: bool = False) -> Link:
+    def _connected(self, *, create: bool = False, opening: bool = False) -> Link:
         """A new connection, its store checked again: it may be another server by now."""
         link = Link.to(self.address)
         try:
-            self.limits = postgres_schema.prepare(link, self.address, self._limits, create=create)
+            self.limits = postgres_schema.prepare(link, self.address, self._limits, create=create, opening=opening)
             self._limits = self.limits
             postgres_schema.raise_base(link, self.address)
         except BaseException:
@@ -109,6 +109,8 @@ class PostgresStore(PostgresReads):
                     link.execute("ROLLBACK")
                 if link.closed or link.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
                     self._drop()
+            if isinstance(error, TooLong):
+                raise StoreUnavailable(f"{self.address.shown}: a statement was cancelled ({error.__cause__})") from error
             if isinstance(error, Ended):
                 raise StoreUnavailable(f"{self.address.shown} was waited for, and then no more: the work was given up") from None
             raise
@@ -134,8 +136,11 @@ class PostgresStore(PostgresReads):
         """The first statements of a transaction."""
         if link.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
             link.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-        link.execute(f"SET LOCAL lock_timeout = {LOCK_STEP_MS}")
-        link.execute(f"SET LOCAL idle_in_transaction_session_timeout = {FROZEN_MS}")
+        # What the user's role may have for its questions is not for commits.
+        link.execute(
+            f"SELECT set_config('lock_timeout', '{LOCK_STEP_MS}', true), set_config('statement_timeout', '0', true), "
+            f"set_config('idle_in_transaction_session_timeout', '{FROZEN_MS}', true)"
+        )
 
     def read(self, statement: str, values: Any = None) -> list[tuple[Any, ...]]:
         """All rows of a reading statement."""

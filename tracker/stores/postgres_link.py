@@ -68,10 +68,10 @@ class Link(psycopg.Connection[tuple[Any, ...]]):
         link.adapters.register_dumper(Array, ArrayDumper)
         return link
 
-    def wait(self, gen: Generator[Any, Any, T], *args: Any, **words: Any) -> T:
+    def wait(self, gen: Generator[Any, Any, T], interval: float = WAIT_STEP_S, *args: Any, **words: Any) -> T:
         """See psycopg: what every statement waits in."""
         try:
-            return super().wait(self._watched(gen), WAIT_STEP_S, *args[1:], **words)
+            return super().wait(self._watched(gen), min(interval, WAIT_STEP_S), *args, **words)
         except Ended:
             with suppress(psycopg.Error):
                 self.cancel_safe(timeout=CANCEL_WAIT_S)
@@ -148,14 +148,14 @@ def translation(error: psycopg.Error, address: Address) -> TrackerError:
     return StoreError(f"{address.shown} can't be used: {text}")
 
 
-def is_busy(error: psycopg.Error) -> bool:
-    """Whether a server that is there takes no connection now, but will soon."""
-    return _BUSY.search(str(error)) is not None
+def is_passing(error: psycopg.Error) -> bool:
+    """Whether a server that is there takes no connection now, or has just ended this one, but will take one soon."""
+    return (error.sqlstate or "").startswith("57P") or _BUSY.search(str(error)) is not None
 
 
 def _connection_error(error: psycopg.Error, text: str, address: Address) -> TrackerError:
     """Libpq has no code for why a connection failed; what is not known to be lasting passes."""
-    if is_busy(error):
+    if is_passing(error):
         return StoreUnavailable(f"{address.shown} takes no more connections now: {text}")
     if re.search(r"database .* does not exist", str(error)):
         return NotFound(f"there is no database for {address.shown}: create it (createdb NAME), or name another with --store")

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from tracker.errors import NotFound, StoreError, StoreMismatch
+from tracker.errors import NotFound, StoreError, StoreMismatch, StoreUnavailable
 from tracker.model.limits import Limits
 from tracker.stores import schema
 from tracker.stores.postgres_link import Link, translated
@@ -47,18 +47,25 @@ def check(link: Link, address: Address, limits: Limits | None) -> Limits:
     return schema.judge(version, meta, limits)
 
 
-def prepare(link: Link, address: Address, limits: Limits | None, *, create: bool) -> Limits:
-    """The same, for a writer: where there is no store it is made, where it is of an older schema it is migrated."""
+def prepare(link: Link, address: Address, limits: Limits | None, *, create: bool, opening: bool) -> Limits:
+    """The same, for a writer: where there is no store it is made, where it is of an older schema it is migrated. Not ``opening``: the
+    writer had it open before, and only its connection was lost.
+    """
+    ((encoding, standby),) = link.rows("SELECT current_setting('server_encoding'), pg_is_in_recovery()")
+    if standby:  # to a worker that is at work it is a server that is to be promoted, or the wrong one of two for a moment
+        kind = StoreError if opening else StoreUnavailable
+        raise kind(f"{address.shown} is a standby, which takes no writes: name its primary with --store")
     version, meta = stored(link, address)
+    if version is None and not opening:
+        raise StoreMismatch(f"{address.shown}, schema {address.schema}: the store was removed while it was in use")
     if version is None and not create:
         return check(link, address, limits)
-    if version is not None and not schema.is_outdated(version):
-        return schema.judge(version, meta, limits)
-    ((encoding, standby),) = link.rows("SELECT current_setting('server_encoding'), pg_is_in_recovery()")
+    if version is not None:
+        limits = schema.judge(version, meta, limits)  # before anything is touched
+        if not schema.is_outdated(version):
+            return limits
     if encoding != "UTF8":
         raise StoreError(f"{address.shown} holds text as {encoding}: create a database with the encoding UTF8 for the store")
-    if standby:
-        raise StoreError(f"{address.shown} is a standby, which takes no writes: name its primary with --store")
     migrate(address, limits)
     return check(link, address, limits)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import msgspec
 
@@ -49,7 +49,7 @@ def without_password(url: str) -> str:
         user = quote(parts.username or "", safe="%")
         host = parts.netloc.rpartition("@")[2]
         query = urlencode([pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in _SECRETS], safe="/,:")
-        return urlunsplit((parts.scheme, f"{user}@{host}" if user else host, parts.path, query, ""))
+        return f"{parts.scheme}://{user and user + '@'}{host}{parts.path}{query and '?' + query}"
     except ValueError:
         return f"{url.partition(':')[0]}://…"
 
@@ -67,7 +67,7 @@ def address(url: str) -> Address:
         pairs = parse_qsl(parts.query, keep_blank_values=True)
         schemas = [value for name, value in pairs if name == "schema"]
         query = urlencode([pair for pair in pairs if pair[0] != "schema"], quote_via=quote)
-        given = conninfo_to_dict(urlunsplit(("postgresql", parts.netloc, parts.path, query, "")))
+        given = conninfo_to_dict(f"postgresql://{parts.netloc}{parts.path}?{query}")
     except (ValueError, ProgrammingError) as error:
         known = re.search(r'invalid URI query parameter: "([^"]*)"', str(error))
         what = f"no such setting: {known[1]} (its own is schema=NAME, the rest are libpq's)" if known else "it can't be understood"
