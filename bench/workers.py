@@ -66,10 +66,12 @@ def _read(worker: subprocess.Popen[bytes]) -> int:
 
 
 def _processor_s(container: Container) -> float:
-    """Seconds that all processors have spent on it."""
-    text = container.execute("cat", "/sys/fs/cgroup/cpu.stat", check=False)
-    found = [line.split()[1] for line in text.splitlines() if line.startswith("usage_usec")]
-    return int(found[0]) / 1e6 if found else float("nan")
+    """Seconds that all processors have spent on it: by cgroups 2, or 1."""
+    new = container.execute("cat", "/sys/fs/cgroup/cpu.stat", check=False)
+    if found := [line.split()[1] for line in new.splitlines() if line.startswith("usage_usec")]:
+        return int(found[0]) / 1e6
+    old = container.execute("cat", "/sys/fs/cgroup/cpuacct/cpuacct.usage", check=False)
+    return int(old) / 1e9 if old.isdigit() else float("nan")
 
 
 def main() -> None:
@@ -95,7 +97,7 @@ def main() -> None:
                 else:
                     postgres.sql(f"CREATE DATABASE bench{workers} OWNER tracker")
                     url, worker_url = (
-                        each.replace("/tracker", f"/bench{workers}") for each in (postgres.url, postgres.url_at(postgres.port))
+                        f"{each.rpartition('/')[0]}/bench{workers}" for each in (postgres.url, postgres.url_at(postgres.port))
                     )
                 measure(kafka, topic, url, worker_url, workers, events, Path(name), [kafka, postgres] if store == "PostgreSQL" else [kafka])
 

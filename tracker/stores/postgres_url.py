@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
-
-import msgspec
 
 from tracker.errors import UsageError
 
@@ -18,7 +17,8 @@ _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _SECRETS = ("password", "sslpassword", "oauth_client_secret")
 
 
-class Address(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Address:
     """Where a store is."""
 
     conninfo: str
