@@ -322,9 +322,12 @@ class Rebuild:
 
 
 def noted(shadow: Shadow) -> Note | None:
-    """How the last rebuild of a store stands; None if there was none."""
+    """How the last rebuild of a store stands; None if there was none, or another release's, which can't be gone on with."""
     text = shadow.note()
-    return None if text is None else msgspec.json.decode(text, type=Note)
+    try:
+        return None if text is None else msgspec.json.decode(text, type=Note)
+    except msgspec.DecodeError:
+        return None
 
 
 def to_text(note: Note) -> str:
