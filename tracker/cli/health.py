@@ -10,7 +10,6 @@ import typer
 
 from tracker.cli import options, output
 from tracker.settings import Settings
-from tracker.stores.postgres_url import without_password
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,6 +30,8 @@ def status(store: options.Store = None, as_json: options.AsJson = False) -> None
     if as_json:
         output.write_json({**report.to_json(), "healthy": not troubles, "troubles": troubles})
     else:
+        from tracker.stores.postgres_url import without_password
+
         _print(report, without_password(settings.store), now)
         for trouble in troubles:
             output.note(f"unhealthy: {trouble}")

@@ -12,7 +12,6 @@ import typer
 from tracker.cli import options, output
 from tracker.errors import NotFound, UsageError
 from tracker.settings import Settings
-from tracker.stores.postgres_url import without_password
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,7 +130,7 @@ def show(
     settings = Settings.load().with_flags(store=store)
     parked = asyncio.run(_record(settings.store, number))
     if parked is None:
-        raise NotFound(f"there is no parked record {number} in {without_password(settings.store)}; see tracker parked list")
+        raise _not_there(number, settings)
     if as_json:
         output.write_json(record_json(parked, values=True))
         return
@@ -206,7 +205,7 @@ def drop(
     with open_store(settings.store, create=False) as opened:
         for number in chosen:
             if opened.parked_record(number) is None:
-                raise NotFound(f"there is no parked record {number} in {without_password(settings.store)}; see tracker parked list")
+                raise _not_there(number, settings)
         for some in [chosen] if chosen else _numbers(opened, reason):
             dropped += opened.drop_parked(some)
     if as_json:
@@ -229,3 +228,9 @@ def _numbers(store: StatusStore, reason: str | None) -> Iterator[list[int]]:
         after = page[-1].number
         if with_bytes := [each.number for each in page if not each.dropped]:
             yield with_bytes
+
+
+def _not_there(number: int, settings: Settings) -> NotFound:
+    from tracker.stores.postgres_url import without_password
+
+    return NotFound(f"there is no parked record {number} in {without_password(settings.store)}; see tracker parked list")

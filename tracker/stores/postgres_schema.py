@@ -60,8 +60,10 @@ def prepare(link: Link, address: Address, limits: Limits | None, *, create: bool
         raise StoreMismatch(f"{address.shown}, schema {address.schema}: the store was removed while it was in use")
     if version is None and not create:
         return check(link, address, limits)
-    if version is not None and not schema.is_outdated(version):
-        return schema.judge(version, meta, limits)
+    if version is not None:
+        limits = schema.judge(version, meta, limits)  # before anything is touched
+        if not schema.is_outdated(version):
+            return limits
     if encoding != "UTF8":
         raise StoreError(f"{address.shown} holds text as {encoding}: create a database with the encoding UTF8 for the store")
     migrate(address, limits)

@@ -95,8 +95,8 @@ def judge(schema: str | None, meta: Mapping[str, str], limits: Limits | None) ->
     return stored
 
 
-def migrate(path: str, limits: Limits | None) -> None:
-    """Bring an empty or older store to the present schema, in one transaction; several processes may try at once."""
+def migrate(path: str, limits: Limits | None, *, to: str = "head") -> None:
+    """Bring an empty or older store to the present schema (or an older one), in one transaction; several processes may try at once."""
     from sqlalchemy import create_engine
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import NullPool
@@ -110,7 +110,7 @@ def migrate(path: str, limits: Limits | None) -> None:
             driver: Any = transaction.connection.driver_connection
             before = stored_schema(driver)
             if is_outdated(before):
-                upgrade(transaction)
+                upgrade(transaction, to=to)
             if before is None:
                 made = {**first_meta(limits), "revision": "0"}
                 driver.executemany("INSERT INTO meta (name, value) VALUES (?, ?)", made.items())

@@ -94,8 +94,9 @@ def connect(path: str, *, limits: Limits | None, synchronous: str, create: bool)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
         try:
             connection.execute(f"PRAGMA busy_timeout={min(BUSY_STEP_MS, BUSY_TIMEOUT_MS)}")
-            outdated = schema.is_outdated(schema.stored_schema(connection))
-            if not outdated:
+            stored = schema.stored_schema(connection)
+            outdated = schema.is_outdated(stored)
+            if stored is not None:
                 limits = schema.check(connection, limits)  # nothing was touched yet: it may be no store of ours
             connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
             execute_in_turn(connection, "PRAGMA journal_mode=WAL", threading.Event())
