@@ -70,6 +70,14 @@ def test_differences_need_an_operator(cli: Cli, store: Path) -> None:
     assert (again.code, "no exchange to take back" in again.err) == (1, True)
 
 
+def test_a_note_of_another_release_is_shown(cli: Cli, store: Path) -> None:
+    """Status says that there is one, and no more."""
+    with closing(sqlite3.connect(store)) as connection, connection:
+        connection.execute("INSERT INTO meta VALUES ('rebuild', '{}')")
+    shown = cli("status")
+    assert (shown.code, "a state that this release does not know" in shown.out) == (0, True)
+
+
 def test_the_old_content_is_dropped(cli: Cli, store: Path) -> None:
     """After --discard-old there is no way back, and the space is free."""
     assert cli("rebuild", "--quiet").code == 0

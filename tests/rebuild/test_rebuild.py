@@ -351,6 +351,14 @@ def test_the_throttle_holds(live: Path, log: Path, monkeypatch: pytest.MonkeyPat
     assert monotonic() - began_s > 0.38
 
 
+def test_a_note_of_another_release(live: Path, log: Path) -> None:
+    """A run that this release does not understand is begun anew, and status does not fall over it."""
+    open_shadow(url(live)).remember('{"phase":"half"}')
+    with connect(url(live)) as tasks:
+        assert tasks.status().rebuild == {"phase": "half"}
+    assert rebuilt(live, log).note.state == "swapped"
+
+
 def test_how_it_stands_is_in_the_store(live: Path, log: Path) -> None:
     """Status tells the state, and what came of it."""
     with pytest.raises(Stopped):

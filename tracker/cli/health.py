@@ -104,10 +104,12 @@ def _print(report: StatusReport, url: str, now: datetime) -> None:
 
 
 def _rebuild(note: dict[str, Any]) -> str:
-    """How the last rebuild stands."""
-    share = f", {note['done'] / note['total']:.0%}" if note["total"] and note["state"] in ("building", "catching-up", "verifying") else ""
-    different = f", {note['different']:,} of {note['tasks']:,} tasks different" if note["tasks"] else ""
-    return f"rebuild from {output.visible(', '.join(note['sources']))}: {note['state']}{share}{different} ({note['notedAt']})"
+    """How the last rebuild stands; another release may have noted it otherwise."""
+    state, tasks, total = note.get("state", "in a state that this release does not know"), note.get("tasks"), note.get("total")
+    share = f", {note.get('done', 0) / total:.0%}" if total and state in ("building", "catching-up", "verifying") else ""
+    different = f", {note.get('different', 0):,} of {tasks:,} tasks different" if tasks else ""
+    sources = output.visible(", ".join(note.get("sources", ())))
+    return f"rebuild from {sources or 'its log'}: {state}{share}{different} ({note.get('notedAt', 'time unknown')})"
 
 
 def _table(partitions: list[PartitionReport], now: datetime) -> Table:

@@ -111,7 +111,8 @@ def logs_of(settings: Settings, files: list[str] | None) -> Logs:
 
 
 def _undone(shadow: Any, *, rollback: bool, discard_old: bool) -> str:
-    from tracker.rebuild.run import noted, to_text
+    from tracker.model.limits import DEFAULT_LIMITS
+    from tracker.rebuild.run import Note, noted, to_text
 
     with shadow.alone():
         note = noted(shadow)
@@ -120,8 +121,9 @@ def _undone(shadow: Any, *, rollback: bool, discard_old: bool) -> str:
                 shadow.keep_old()  # killed right after the exchange
             if not shadow.has_old:
                 raise NotFound("there is no exchange to take back: the old content was dropped, or there was no rebuild")
-            assert note is not None
-            note.state, note.noted_at = "rolled-back", utc_now()
+            now = utc_now()
+            note = note or Note(state="rolled-back", sources=[], limits=DEFAULT_LIMITS, began_at=now, noted_at=now)
+            note.state, note.noted_at = "rolled-back", now
             shadow.roll_back(to_text(note))
             shadow.discard_old()
             return "the exchange was taken back; workers read again what came since"

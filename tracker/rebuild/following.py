@@ -31,6 +31,11 @@ class Pace:
         self._records_per_s = records_per_s
         self._due_s = 0.0
 
+    @property
+    def batch_records(self) -> int:
+        """A second's work at most, so that the load is even."""
+        return BATCH_RECORDS if not self._records_per_s else max(1, min(BATCH_RECORDS, int(self._records_per_s)))
+
     def wait_s(self, records: int) -> float:
         """How long to wait after so many records."""
         if not self._records_per_s:
@@ -92,8 +97,8 @@ class Follower:
         aims = {at: self.ends.get(at, UNTIL_ENDED) for at in self.beginnings}
         return aims | {each.at: each.next_offset for each in live if each.at in aims and each.at not in self.lost}
 
-    async def follow(self, aims: Mapping[TopicPartition, int]) -> None:
-        """Read and commit until the store is there. Raises `SourceError` where a log ends before."""
+    async def follow(self, aims: Mapping[TopicPartition, int], *, at_once: bool = False) -> None:
+        """Read and commit until the store is there, ``at_once`` whatever the pace. Raises `SourceError` where a log ends before."""
         idle = False
         while behind := [at for at, aim in aims.items() if self.at.get(at, -1) < aim]:
             if not self._is_sought:
@@ -109,7 +114,8 @@ class Follower:
                 await self._finish()
                 self._running = asyncio.create_task(self._process(batch))
                 idle = False
-                await asyncio.sleep(self._pace.wait_s(batch.record_count))
+                if not at_once:
+                    await asyncio.sleep(self._pace.wait_s(batch.record_count))
             if batch.ended:
                 await self._finish()
                 self._is_sought = False  # it may have grown since
@@ -138,8 +144,9 @@ class Follower:
 
     async def _gather(self, aims: Mapping[TopicPartition, int]) -> Batch:
         gathered, size = Batch({}, {}), 0
-        while gathered.record_count < BATCH_RECORDS and size < BATCH_BYTES:
-            batch = await self._source.read(BATCH_RECORDS - gathered.record_count, READ_WAIT_S)
+        most = self._pace.batch_records
+        while gathered.record_count < most and size < BATCH_BYTES:
+            batch = await self._source.read(most - gathered.record_count, READ_WAIT_S)
             if batch.reassigned:
                 return batch
             for at, position in batch.positions.items():

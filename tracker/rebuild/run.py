@@ -208,10 +208,10 @@ class Rebuild:
             await self._follow([follower], aims)
         self._say("catching-up")
 
-    async def _follow(self, followers: Iterable[Follower], aims: Mapping[TopicPartition, int]) -> None:
+    async def _follow(self, followers: Iterable[Follower], aims: Mapping[TopicPartition, int], *, at_once: bool = False) -> None:
         self._note.total = sum(aim for aim in aims.values() if aim != UNTIL_ENDED)
         for follower in followers:
-            await follower.follow({at: aim for at, aim in aims.items() if at in follower.beginnings})
+            await follower.follow({at: aim for at, aim in aims.items() if at in follower.beginnings}, at_once=at_once)
 
     def _aims(self, live: Iterable[Position]) -> dict[TopicPartition, int]:
         positions = list(live)
@@ -245,7 +245,7 @@ class Rebuild:
         self._noted_s = inf  # whoever holds the lock can't wait for it
         with self._shadow.live_standing() as standing:
             self._seam("standing")
-            await self._follow(self._followers, self._aims(each.position for each in standing.partitions()))
+            await self._follow(self._followers, self._aims(each.position for each in standing.partitions()), at_once=True)
             with self._shadow.contents() as ours:
                 again = standing.changed_after(since_live) | ours.changed_after(since_ours)
                 theirs, new = standing.some(again), ours.some(again)
@@ -322,9 +322,12 @@ class Rebuild:
 
 
 def noted(shadow: Shadow) -> Note | None:
-    """How the last rebuild of a store stands; None if there was none."""
+    """How the last rebuild of a store stands; None if there was none, or another release's, which can't be gone on with."""
     text = shadow.note()
-    return None if text is None else msgspec.json.decode(text, type=Note)
+    try:
+        return None if text is None else msgspec.json.decode(text, type=Note)
+    except msgspec.DecodeError:
+        return None
 
 
 def to_text(note: Note) -> str:
