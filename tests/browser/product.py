@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.web.whole import whole
 from tracker.model.events import CloudEvent
 from tracker.testing import events
+from tracker.web.access import Access
 
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">\u202eevil \U0001f680 \u0645\u0631\u062d\u0628\u0627'
 NAMES = ("Read HR Employees", "Read Active Directory", "Read SAP Finance", "Read Workday")
@@ -18,14 +19,14 @@ NAMES = ("Read HR Employees", "Read Active Directory", "Read SAP Finance", "Read
 class Product:
     """A log, a projector and a server; the server's process-wide parts can be stopped and started again at the same address."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._stack = folder, ExitStack()
+    def __init__(self, folder: Path, access: Access | None = None) -> None:
+        self._folder, self._access, self._stack = folder, access, ExitStack()
         self.url = ""
 
     def start(self) -> None:
         """Answer, at the address of before."""
         self._stack = ExitStack()
-        self.url = self._stack.enter_context(whole(self._folder, self.url.partition("://")[2] or "127.0.0.1:0"))
+        self.url = self._stack.enter_context(whole(self._folder, self.url.partition("://")[2] or "127.0.0.1:0", self._access))
 
     def stop(self) -> None:
         """Answer no more."""

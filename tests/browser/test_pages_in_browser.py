@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tracker.testing import events
+from tracker.web.access import ALL, Access, Client, _digest
 
-from .product import HOSTILE, ago
+from .product import HOSTILE, Product, ago
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.sync_api import Browser
+
     from .conftest import Open
-    from .product import Product
 
 expect = pytest.importorskip("playwright.sync_api", reason="the extra browser is not installed").expect
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(180)]
@@ -152,3 +156,25 @@ def test_the_system(open_page: Open, product: Product) -> None:
     expect(page.locator(".raw").first).to_contain_text("{")
     page.locator("button", has_text="Try it again").click()
     expect(page.locator(".done")).to_contain_text("refused as before")
+
+
+def test_a_login(chromium: Browser, tmp_path: Path) -> None:
+    """The browser is sent to the login and back; pages, stream and forms go by the cookie, and no more after the logout."""
+    product = Product(tmp_path, Access(tokens={_digest("a-token-that-may-all"): Client("operator", ALL)}))
+    product.start()
+    page = chromium.new_page()
+    try:
+        page.goto(f"{product.url}/task?id=task-1")
+        page.locator("input[name=token]").fill("a-token-that-may-all")
+        page.keyboard.press("Enter")
+        page.wait_for_url(re.compile(r"/task\?id=task-1"))
+        expect(page.locator("#live")).to_contain_text("live")
+        page.locator("input[name=sure]").check()
+        page.locator("button", has_text="Write the correction").click()
+        expect(page.locator(".why tr", has_text="completionStatus")).to_contain_text("/tracker/api/operator")
+        page.locator("button", has_text="Log out").click()
+        page.goto(f"{product.url}/system")
+        expect(page.locator("input[name=token]")).to_be_visible()
+    finally:
+        page.close()
+        product.stop()

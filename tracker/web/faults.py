@@ -124,7 +124,7 @@ def _as_page(request: HTTPConnection, fault: Fault | Problem) -> Response:
         root, query = str(request.scope["root_path"]), request.scope["query_string"].decode("latin-1")
         place = str(request.scope["path"]).removeprefix(root) + ("?" + query if query else "")
         return RedirectResponse(f"{root}/login?next={quote(place, safe='')}", 303)
-    title = {400: "That can’t be shown", 404: "Not there", 503: "Away for a moment"}.get(status, HTTPStatus(status).phrase)
+    title = {400: "That can’t be shown", 404: "Not there", 503: "Not for the moment"}.get(status, HTTPStatus(status).phrase)
     response = wrong(
         request, status, title, text, retry=status >= 500, tracking_id=getattr(fault, "tracking_id", None) if status == 500 else None
     )

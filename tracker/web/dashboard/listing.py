@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from tracker.errors import FilterError
+from tracker.errors import FilterError, TooLong
 from tracker.query import questions
 from tracker.query.base import Question, Snapshot
 from tracker.query.fields import KNOWN
@@ -78,7 +79,8 @@ async def tasks(request: Request, served: Served, asking: Asking) -> Response:
     more: panels.Panels | None = None
     more_at: Standing | None = None
     if at.panels:
-        more, more_at = await served.turns.ask(together(panels.panels(selection, at, now), standing(now, pulse)), selection.where)
+        with suppress(TooLong):  # the list is there, and says that they are not
+            more, more_at = await served.turns.ask(together(panels.panels(selection, at, now), standing(now, pulse)), selection.where)
     context = _shared(at, selection, now, listed)
     shown: dict[str, Any] = {
         "panels": more,
