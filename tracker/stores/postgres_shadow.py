@@ -8,6 +8,7 @@ this, and readers see one content or the other. What the live rows were stays in
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import secrets
 import tempfile
@@ -17,7 +18,6 @@ from pathlib import Path
 from shutil import rmtree
 from time import monotonic
 
-import msgspec
 from psycopg import errors
 
 from tracker.errors import StoreError, StoreUnavailable, UsageError
@@ -52,8 +52,8 @@ class PostgresShadow:
         if len(address.schema) > MAX_SCHEMA:
             raise UsageError(f"{address.shown}: a schema of more than {MAX_SCHEMA} characters has no room for the names of a rebuild")
         self._live = address
-        self._shadow = msgspec.structs.replace(address, schema=f"{address.schema}_rebuild")
-        self._old = msgspec.structs.replace(address, schema=f"{address.schema}_old")
+        self._shadow = dataclasses.replace(address, schema=f"{address.schema}_rebuild")
+        self._old = dataclasses.replace(address, schema=f"{address.schema}_old")
         name = hashlib.blake2b(f"{address.shown} {address.schema}".encode(), digest_size=8).hexdigest()
         self.folder = Path(tempfile.gettempdir()) / f"tracker-rebuild-{name}"
         with self.live_contents():
