@@ -24,7 +24,7 @@ from tracker.errors import StoreError, StoreUnavailable, UsageError
 from tracker.model.limits import Limits
 from tracker.stores import postgres_schema, schema, tables
 from tracker.stores.base import PartitionStatus
-from tracker.stores.contents import Holding
+from tracker.stores.contents import STILL_SO, Holding
 from tracker.stores.postgres import PostgresStore
 from tracker.stores.postgres_contents import HORIZON, NO_TIMEOUT, PostgresContents, Reads, changed_after, some
 from tracker.stores.postgres_link import Link, translated
@@ -247,8 +247,7 @@ class _StillLive:
             (_META,),
         )
         _take_tasks(link, live, f"{shadow}task", ids)
-        ends = ("end_offset", "end_seen_at")  # what the workers said of the log's end is still so
-        columns = ", ".join(f"coalesce(p.{name}, s.{name})" if name in ends else f"s.{name}" for name in _POSITION)
+        columns = ", ".join(f"{'p' if name in STILL_SO else 's'}.{name}" for name in _POSITION)
         known = f"LEFT JOIN {shadow}previous_position p USING (topic, partition)"
         _replace_positions(link, live, f"SELECT {columns} FROM {shadow}position s {known}")
         link.execute(f"DELETE FROM {live}parked a WHERE EXISTS (SELECT 1 FROM {shadow}previous_parked b WHERE {_SAME_PARKED})")
