@@ -34,6 +34,9 @@ from tracker.stores.postgres_url import Address
 
 LOCK_STEP_MS, LOCK_PATIENCE_S = 1_000, 60.0
 """While we wait for the lock, writers wait behind us: not for longer than that at a time."""
+STANDING_MS = 120_000
+"""While we have it, writers wait too: for the last records to be folded, which takes some 0.1 s. A rebuild that is frozen there, or whose cable
+is out, is ended after so long; nothing is exchanged then."""
 MAX_SCHEMA = 55
 """Characters of the live schema's name, so that the others' fit into PostgreSQL's 63."""
 _TASK = ", ".join(["id", "deleted", "registers", *COLUMNS])
@@ -80,7 +83,6 @@ class PostgresShadow:
     def alone(self) -> Iterator[None]:
         """A lock of one transaction, which ends with the process; it has no snapshot and keeps no row alive."""
         with self._transaction() as link:
-            link.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             key = f"tracker-rebuild:{self._live.schema}"
             ((free,),) = link.rows("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", (key,))
             if not free:
@@ -270,7 +272,7 @@ def _lock(link: Link, live: Address) -> None:
         try:
             names = ", ".join(f"{live.qualifier}{name}" for name in ("position", "task", "parked", "jump"))
             link.execute(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
-            link.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            link.execute(f"SET LOCAL idle_in_transaction_session_timeout = {STANDING_MS}")
             return
         except (errors.LockNotAvailable, errors.DeadlockDetected) as error:
             link.execute("ROLLBACK")
