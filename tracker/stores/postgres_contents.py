@@ -23,8 +23,9 @@ SHOWN = ", ".join(["id", "registers", "deleted", *(f"{name} AT TIME ZONE 'UTC'" 
 """Of a task's row, all but the revision, in the order of a `Holding`; times as SQLite has them."""
 HORIZON = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint + value::bigint - 1 FROM {0}meta WHERE name = 'revision_base'"
 """The last revision before which no commit is on its way: all later ones, some of which are there already, count as changes after."""
-NO_TIMEOUT = "SET LOCAL statement_timeout = 0"
-"""What the user's role may have for its questions is not for work on a whole store."""
+NO_TIMEOUT = "SELECT set_config('statement_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true)"
+"""What the user's role may have for its questions is not for work on a whole store, which folds and compares for minutes between two
+statements; `tracker.stores.postgres.FROZEN_MS` is for transactions that other writers may wait for."""
 _FETCH_ROWS = 2_000
 _PARKED_PAGE = 1_000
 
@@ -38,6 +39,10 @@ def about(link: Link, address: Address) -> About:
         )
     if version not in schema.KNOWN_SCHEMAS:
         raise StoreMismatch(f"{address.shown} has the schema {version}, this release knows up to {schema.SCHEMA}: use the newer release")
+    if schema.is_outdated(version):
+        raise StoreMismatch(
+            f"{address.shown} has the schema {version} of an earlier release: what writes to it next, such as tracker run, brings it up to date"
+        )
     try:
         limits = msgspec.json.decode(meta["limits"], type=Limits)
     except (msgspec.DecodeError, KeyError) as error:
@@ -101,7 +106,7 @@ class PostgresContents:
                 self._link.close()
                 raise
         reads = Reads(self._link, self._address)
-        self.partitions, self.jumps, self._parked = reads.partitions, reads.jumps, reads.parked
+        self.partitions, self.jumps, self.purged, self._parked = reads.partitions, reads.jumps, reads.purged, reads.parked
         self._cursors = 0
         return self
 
