@@ -114,6 +114,14 @@ async def test_a_bar_of_the_histogram_is_a_stretch_of_time(served) -> None:
     assert sorted(listed) == sorted(ended.rows)
 
 
+async def test_what_runs_is_drawn_by_when_it_was_created(served) -> None:
+    """By when it ended there would be nothing to see; a time that the address names is kept to."""
+    client = await served(*tasks())
+    running = '&filters=state eq "RUNNING"'
+    assert [tag for tag in (await read(client, "/?part=panels" + running)).all("a") if "data-start" in tag.attributes]
+    assert not [tag for tag in (await read(client, "/?part=panels&over=completed" + running)).all("a") if "data-start" in tag.attributes]
+
+
 async def test_pages_of_a_list_have_each_task_once(served) -> None:
     """By the links alone, whatever it is sorted by."""
     client = await served(*tasks(60))
