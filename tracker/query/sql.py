@@ -166,14 +166,16 @@ class SqlSnapshot:
         indexed = where is None and by.column not in ("id", "revision")
         if indexed:
             statement = select(column, number).where(column.is_not(None)).group_by(column)
-        nulls = 0
-        if indexed and by.nullable:
-            (valued,) = self._one(select(func.count()).select_from(tables.task).where(column.is_not(None)))
-            nulls = self.count(None) - valued
         if limit is not None:
             statement = statement.order_by(number.desc(), column.is_(None), column).limit(limit)
         with translated(self._path):
             values = dict(self._run(statement).fetchall())
+        nulls = 0
+        if indexed and by.nullable:
+            valued = sum(values.values())
+            if len(values) == limit:  # there may be others
+                (valued,) = self._one(select(func.count()).select_from(tables.task).where(column.is_not(None)))
+            nulls = self.count(None) - valued
         return most(values | {None: nulls}, limit) if nulls else values
 
     def ends(self, where: Node | None, field: Field) -> tuple[str, str] | None:
