@@ -194,13 +194,15 @@ class SqlSnapshot(ABC):
         indexed = where is None and by.column not in ("id", "revision")
         if indexed:
             statement = select(value, number).where(column.is_not(None)).group_by(column)
-        nulls = 0
-        if indexed and by.nullable:
-            (valued,) = self._one(select(func.count()).select_from(tables.task).where(column.is_not(None)))
-            nulls = self.count(None) - valued
         if limit is not None:
             statement = statement.order_by(number.desc(), column.is_(None), column).limit(limit)
         values: dict[Scalar, int] = dict(map(_pair, self._run(statement)))
+        nulls = 0
+        if indexed and by.nullable:
+            valued = sum(values.values())
+            if len(values) == limit:  # there may be others
+                (valued,) = self._one(select(func.count()).select_from(tables.task).where(column.is_not(None)))
+            nulls = self.count(None) - valued
         return most(values | {None: nulls}, limit) if nulls else values
 
     def ends(self, where: Node | None, field: Field) -> tuple[str, str] | None:
