@@ -188,18 +188,18 @@ def _chart(pulse: Pulse) -> dict[str, Any]:
 
 
 def _rebuild(note: dict[str, Any] | None) -> dict[str, Any] | None:
-    """How the last rebuild stands, for people."""
+    """How the last rebuild stands, for people; another release may have noted it otherwise."""
     if note is None:
         return None
-    state, done, total = str(note["state"]), note["done"], note["total"]
+    state, total = note.get("state", "in a state that this release does not know"), note.get("total")
     return {
         "state": state.replace("-", " "),
-        "sources": ", ".join(note["sources"]),
-        "share": f"{done / total:.0%}" if total and state in ("building", "catching-up", "verifying") else None,
-        "compared": note["tasks"],
-        "different": note["different"],
+        "sources": ", ".join(note.get("sources", ())) or "its log",
+        "share": f"{note.get('done', 0) / total:.0%}" if total and state in ("building", "catching-up", "verifying") else None,
+        "compared": note.get("tasks", 0),
+        "different": note.get("different", 0),
         "asks": state == "different",
-        "noted_at": note["notedAt"],
+        "noted_at": note.get("notedAt"),
     }
 
 
