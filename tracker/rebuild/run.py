@@ -12,7 +12,7 @@ compared again while its writers wait for the exchange, so nothing is exchanged 
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
@@ -22,7 +22,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from tracker.errors import StoreError, Undecided, UsageError
+from tracker.errors import StoreError, TrackerError, Undecided, UsageError
 from tracker.model.limits import Limits
 from tracker.model.records import Position, TopicPartition
 from tracker.projector.retention import carry_purged
@@ -30,6 +30,7 @@ from tracker.rebuild.differences import Comparison, Pair, differing, is_equal
 from tracker.rebuild.folding import can_be_folded, fold_log
 from tracker.rebuild.following import UNTIL_ENDED, Follower, Pace
 from tracker.rebuild.logs import Logs
+from tracker.rebuild.threads import heed, in_thread
 from tracker.stores.base import Counters, StatusStore
 from tracker.stores.contents import Contents, Holding, Shadow
 
@@ -142,6 +143,10 @@ class Rebuild:
         self._on_progress, self._seam = on_progress, seam
         self._began_s = self._noted_s = monotonic()
         self._followers: list[Follower] = []
+        self._stop = threading.Event()
+        self._before: str | None = None
+        self._is_new = False
+        """Begun by this run, and not at a record yet; ``before`` is the note that stood there."""
         self._is_ahead = False
         """Of the live store, which has not read all that the logs have or has lost its place in one."""
 
@@ -152,12 +157,19 @@ class Rebuild:
             if self._note.state == "swapped":  # killed after the exchange
                 self._shadow.keep_old()
                 return self._outcome()
-            async with AsyncExitStack() as stack:
-                with self._shadow.open(self._note.limits) as store:
-                    await self._open(stack, store)
-                    await self._build(store)
-                    self._shadow.finish()
-                    return await self._verify_and_swap(store)
+            try:
+                async with AsyncExitStack() as stack:
+                    with self._shadow.open(self._note.limits) as store:
+                        await self._open(stack, store)
+                        self._is_new = False
+                        await self._build(store)
+                        self._shadow.finish()
+                        return await self._verify_and_swap(store)
+            except TrackerError:
+                if self._is_new:  # a log that is not there, say: the next run may name another
+                    self._shadow.discard()
+                    self._shadow.remember(self._before)
+                raise
 
     def _begun(self) -> Note:
         """The note of the run that goes on, or of a new one."""
@@ -177,6 +189,7 @@ class Rebuild:
                 )
             return found
         self._shadow.discard()
+        self._before, self._is_new = self._shadow.note(), True
         now = self._clock()
         note = Note(
             state="building", sources=order.logs.names, limits=limits, forget_purged=order.forget_purged, began_at=now, noted_at=now
@@ -215,7 +228,8 @@ class Rebuild:
                 self._note.total = sum(aims.values())
                 folder, jobs = self._shadow.folder, self._order.jobs
                 work = partial(fold_log, indexed=False, on_bytes=self._tell, seam=self._seam)
-                counters = await asyncio.to_thread(work, store, self._order.logs, aims, follower.beginnings, folder, jobs)
+                work = partial(work, store, self._order.logs, aims, follower.beginnings, folder, jobs)
+                counters = await in_thread(work, self._stop)
                 self._note.read += counters.read
             await self._follow([follower], aims)
         self._say("catching-up")
@@ -243,9 +257,9 @@ class Rebuild:
         self._say("verifying")
         with self._shadow.live_contents() as live:
             await self._follow(self._followers, self._aims(each.position for each in live.partitions()))
-            await asyncio.to_thread(self._carry, live, store)
+            await in_thread(partial(self._carry, live, store), self._stop)
             with self._shadow.contents() as ours:
-                outcome, wanted = await asyncio.to_thread(self._verified, live, ours)
+                outcome, wanted = await in_thread(partial(self._verified, live, ours), self._stop)
                 since_live, since_ours = live.about().revision, ours.about().revision
         self._seam("verified")
         if outcome.pairs and not self._order.accept:
@@ -290,6 +304,7 @@ class Rebuild:
         while page := live.purged(after=after):
             self._note.purged += self._carry_some(live.some(page).values(), store)
             after = page[-1]
+            heed(self._stop)
 
     def _carry_some(self, holdings: Iterable[Holding], store: StatusStore) -> int:
         marked = [(each.id, each.registers) for each in holdings if each.is_purged]
@@ -341,6 +356,7 @@ class Rebuild:
         self._tell(sum(sum(follower.at.values()) for follower in self._followers))
 
     def _tell(self, done: int) -> None:
+        heed(self._stop)
         note, now_s = self._note, monotonic()
         note.done = done
         self._on_progress(Progress(note.state, done, note.total, note.read, now_s - self._began_s))
