@@ -119,6 +119,7 @@ def test_a_dry_run_changes_nothing(cli: Cli, store: Path) -> None:
         (["rebuild", "--source", "none.jsonl"], "none.jsonl"),
         (["diff", "live", "shadow"], "there is no store"),
         (["diff", "events.jsonl", "events.jsonl"], "expected a store on one side"),
+        (["diff", "live", "live", "--limit", "-1"], "expected a whole number from 0"),
         (["verify", "--sample", "0"], "expected a whole number from 1"),
         (["copy", "--from", "sqlite:///status.db", "--to", "memory://"], "would end with this command"),
         (["copy", "--from", "sqlite:///status.db", "--to", "sqlite:///status.db"], "not empty"),
