@@ -109,6 +109,15 @@ def test_another_store_of_a_part_of_the_log(live: Path, tmp_path: Path, check) -
 
 
 @pytest.mark.parametrize("check", [sampled, verified], ids=["a sample", "all"])
+def test_a_log_that_was_rotated(live: Path, log: Path, check) -> None:
+    """The file of the same name begins at 0 and has not all that the store has read: tasks of the file before are covered."""
+    log.rename(log.with_name("events.jsonl.1"))
+    worked(live, log_in(live.parent, 2, first_task=TASKS))
+    found = check(live, log)
+    assert (found.whole, found.different, found.covered) == (False, 0, TASKS)
+
+
+@pytest.mark.parametrize("check", [sampled, verified], ids=["a sample", "all"])
 def test_a_log_that_has_nothing_of_the_store(live: Path, tmp_path: Path, check) -> None:
     """Another file, say: that nothing differs would be no proof, so it is an error."""
     other = tmp_path / "other.jsonl"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
@@ -72,15 +73,17 @@ async def verify_some(
     """Fold ``count`` tasks again. All that is asked of the store is read in one moment at the beginning."""
     with opened() as contents:
         sample = {each.id: each for each in contents.sample(count, random)}
-        positions = {each.position.at: each.position for each in contents.partitions()}
+        statuses = contents.partitions()
+        positions = {each.position.at: each.position for each in statuses}
         limits, jumped, kind = contents.about().limits, bool(contents.jumps()), contents.kind
     wanted = {id: holding for id, holding in sample.items() if not holding.is_purged}
     reading = _Reading(wanted, limits, pace or Pace(), on_records)
     for source in logs.open():
         await reading.read(source, positions)
-    _refuse_nothing(logs, reading.count, positions.values())
-    unread = [at for at, position in positions.items() if position.next_offset and at not in reading.seen]
-    whole = reading.whole and not jumped and not unread
+    read = sum(reading.counts.values())
+    _refuse_nothing(logs, read, positions.values())
+    # A file that was rotated begins at 0 too.
+    whole = reading.whole and not jumped and all(reading.counts[each.position.at] >= each.counters.read for each in statuses)
     pairs = [Pair(id, holding, _as_holding(holding, reading.states.get(id), limits)) for id, holding in sorted(wanted.items())]
     pairs = [pair for pair in pairs if not is_equal(pair, cells=kind == "sqlite")]
     covered = [] if whole else [pair for pair in pairs if is_covered(pair, limits)]
@@ -88,7 +91,7 @@ async def verify_some(
     return Verified(
         tasks=len(wanted),
         left_out=len(sample) - len(wanted),
-        read=reading.count,
+        read=read,
         whole=whole,
         covered=len(covered),
         different=len(pairs),
@@ -119,9 +122,9 @@ class _Reading:
 
     def __init__(self, wanted: Iterable[str], limits: Limits, pace: Pace, on_records: Callable[[int], None]) -> None:
         self.states = dict[str, TaskState]()
-        self.count = 0
+        self.counts = Counter[TopicPartition]()
+        """Records."""
         self.whole = True
-        self.seen = set[TopicPartition]()
         self._wanted = frozenset(wanted)
         self._limits, self._pace, self._on_records = limits, pace, on_records
         self._decode = Decoder(limits).decode
@@ -130,7 +133,6 @@ class _Reading:
         """All records before these positions."""
         async with log:
             beginnings = await log.assigned()
-            self.seen |= beginnings.keys()
             try:
                 await log.seek([positions[at] for at in beginnings if at in positions])
             except (LostOffset, SourceChanged) as error:
@@ -163,7 +165,7 @@ class _Reading:
 
     def _fold(self, records: Iterable[Record]) -> None:
         for record in records:
-            self.count += 1
+            self.counts[TopicPartition(record.topic, record.partition)] += 1
             event = self._decode(record)
             if isinstance(event, TaskEvent) and event.task_id in self._wanted:
                 apply(self.states.setdefault(event.task_id, TaskState()), event, self._limits)
