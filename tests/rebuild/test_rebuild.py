@@ -278,6 +278,15 @@ def test_a_run_that_stopped_goes_on(live: Path, log: Path, seam: str) -> None:
     assert open_shadow(url(live)).has_old
 
 
+def test_another_run_after_one_that_was_killed_at_its_end(live: Path, log: Path) -> None:
+    """What is asked for now is done: that the exchange before was made is no answer to it."""
+    with pytest.raises(Stopped):
+        rebuilt(live, log, seam=stop_at("swapped"))
+    rebuilt(live, log, limits=smaller(messages=3), accept=True)
+    with open_store(url(live)) as store:
+        assert store.limits.messages == 3
+
+
 def replay_into(store: Path, log: Path) -> None:
     """The plain fold."""
     worked(store, log)

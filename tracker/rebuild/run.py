@@ -156,7 +156,9 @@ class Rebuild:
             self._note = self._begun()
             if self._note.state == "swapped":  # killed after the exchange
                 self._shadow.keep_old()
-                return self._outcome()
+                if not self._order.restart and self._is_asked_for(self._note):
+                    return self._outcome()
+                self._note = self._begun()
             try:
                 async with AsyncExitStack() as stack:
                     with self._shadow.open(self._note.limits) as store:
@@ -174,15 +176,12 @@ class Rebuild:
     def _begun(self) -> Note:
         """The note of the run that goes on, or of a new one."""
         order, found = self._order, noted(self._shadow)
-        with self._shadow.live_contents() as live:
-            about = live.about()
-        limits = order.limits or about.limits
         if order.restart and self._shadow.exists and not (found and found.state == "swapped"):
             self._shadow.discard()
         elif found is not None and self._shadow.exists:
             if found.state == "swapped":
                 return found
-            if (found.sources, found.limits, found.forget_purged) != (order.logs.names, limits, order.forget_purged):
+            if not self._is_asked_for(found):
                 raise UsageError(
                     f"a rebuild from {', '.join(found.sources)}{' with --forget-purged' if found.forget_purged else ''} is under way "
                     f"({found.state}): go on with the same sources, limits and flags, or begin anew with --restart"
@@ -192,10 +191,18 @@ class Rebuild:
         self._before, self._is_new = self._shadow.note(), True
         now = self._clock()
         note = Note(
-            state="building", sources=order.logs.names, limits=limits, forget_purged=order.forget_purged, began_at=now, noted_at=now
+            state="building", sources=order.logs.names, limits=self._limits(), forget_purged=order.forget_purged, began_at=now, noted_at=now
         )
         self._shadow.remember(to_text(note))
         return note
+
+    def _limits(self) -> Limits:
+        with self._shadow.live_contents() as live:
+            return self._order.limits or live.about().limits
+
+    def _is_asked_for(self, note: Note) -> bool:
+        order = self._order
+        return (note.sources, note.limits, note.forget_purged) == (order.logs.names, self._limits(), order.forget_purged)
 
     async def _open(self, stack: AsyncExitStack, store: StatusStore) -> None:
         pace = Pace(self._order.records_per_s)

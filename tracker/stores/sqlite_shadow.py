@@ -26,7 +26,7 @@ from tracker.stores import schema, tables
 from tracker.stores.base import PartitionStatus
 from tracker.stores.contents import STILL_SO, Holding
 from tracker.stores.sql import SqlStore
-from tracker.stores.sqlite_contents import COLUMNS, SqliteContents, _Reads, changed_after, some
+from tracker.stores.sqlite_contents import COLUMNS, SqliteContents, _Reads, changed_after, some, stored
 from tracker.stores.sqlite_file import BUSY_TIMEOUT_MS, execute_in_turn, translated
 
 _NAMES = COLUMNS.split(", ")
@@ -53,6 +53,8 @@ class SqliteShadow:
         self.path, self._old = self._path + ".rebuild", self._path + ".old"
         self.folder = Path(self._path + ".rebuild-runs")
         """For what is on its way into the shadow."""
+        with self._connected(self._path) as live:
+            stored(live, self._path)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -133,7 +135,7 @@ class SqliteShadow:
     def live_contents(self) -> SqliteContents:
         """The live store's."""
         with self._connected(self._path) as live:
-            outdated = schema.is_outdated(schema.stored_schema(live))
+            outdated = schema.is_outdated(stored(live, self._path))
         if outdated:
             schema.migrate(self._path, None)
         return SqliteContents(self._path)
