@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import sqlite3
 import threading
@@ -10,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -21,6 +23,7 @@ from tracker.errors import (
     SourceError,
     StoreChanged,
     StoreError,
+    StoreFull,
     StoreMismatch,
     StoreReplaced,
     TrackerError,
@@ -30,7 +33,7 @@ from tracker.errors import (
 from tracker.model.limits import DEFAULT_LIMITS
 from tracker.projector import Options, Projector
 from tracker.query import connect
-from tracker.rebuild import following
+from tracker.rebuild import folding, following
 from tracker.rebuild.differences import content_hash
 from tracker.rebuild.logs import Logs
 from tracker.rebuild.run import Order, Rebuild, noted, to_text
@@ -391,6 +394,16 @@ async def test_an_interrupted_run_ends_after_its_thread(live: Path, log: Path, m
     with pytest.raises(asyncio.CancelledError):
         await running
     assert (await asyncio.to_thread(rebuilt, live, log)).note.state == "swapped"
+
+
+def test_a_full_disk_under_the_runs(live: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said so, and the next run goes on once there is room."""
+    monkeypatch.setattr(replay, "PARALLEL_FROM_BYTES", 0)
+    with monkeypatch.context() as full:
+        full.setattr(folding, "fold_all", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        with pytest.raises(StoreFull, match="rebuild-runs"):
+            rebuilt(live, log)
+    assert rebuilt(live, log, jobs=1).note.state == "swapped"
 
 
 def test_other_sources_than_the_run_under_way(live: Path, log: Path, tmp_path: Path) -> None:
