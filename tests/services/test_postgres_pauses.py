@@ -30,7 +30,7 @@ PAUSE_S = 1.0
 def impatient(database: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """A database whose own limits, and ours of a commit, are shorter than any pause."""
     name = database.rpartition("/")[2]
-    with psycopg.connect(database, autocommit=True) as connection:
+    with open_store(database), psycopg.connect(database, autocommit=True) as connection:
         for setting in ("idle_in_transaction_session_timeout", "statement_timeout"):
             connection.execute(f'ALTER DATABASE "{name}" SET {setting} = {LIMIT_MS}')
     monkeypatch.setattr(postgres, "FROZEN_MS", LIMIT_MS)

@@ -180,8 +180,8 @@ def _report(outcome: Outcome, url: str, *, as_json: bool, quiet: bool) -> None:
     elif not quiet:
         for pair in outcome.pairs:
             differing.show(pair, note.limits, note.limits, why=False, names=("live", "rebuilt"))
-        purged = f", {note.purged:,} purged ones as they were" if note.purged else ""
-        purged += f", {note.left_out:,} purged ones left out" if note.left_out else ""
+        purged = f", {note.purged:,} purged {'one' if note.purged == 1 else 'ones'} kept" if note.purged else ""
+        purged += f", {note.left_out:,} purged left out" if note.left_out else ""
         output.write_line(
             f"{note.tasks:,} tasks compared{purged}, {note.different:,} different; {note.read:,} records folded in {outcome.seconds:.1f} s"
         )

@@ -87,6 +87,11 @@ class SqlSnapshot(ABC):
     def _run(self, statement: Select[Any], *, few: bool = True) -> Iterator[tuple[Any, ...]]:
         """The rows, read as they are asked for; ``few`` may be read at once. Raises our errors."""
 
+    @property
+    @abstractmethod
+    def kept_by(self) -> str:
+        """The database and its version."""
+
     @abstractmethod
     def task(self, id: str) -> Row | None:
         """The task, deleted or not."""

@@ -17,15 +17,13 @@ from tracker.stores.contents import About, Holding
 from tracker.stores.postgres_link import Link, translated
 from tracker.stores.postgres_reads import PostgresReads
 from tracker.stores.postgres_rows import COLUMNS
+from tracker.stores.postgres_schema import NO_TIMEOUT
 from tracker.stores.postgres_url import Address
 
 SHOWN = ", ".join(["id", "registers", "deleted", *(f"{name} AT TIME ZONE 'UTC'" if name in tables.TIMES else name for name in COLUMNS)])
 """Of a task's row, all but the revision, in the order of a `Holding`; times as SQLite has them."""
 HORIZON = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint + value::bigint - 1 FROM {0}meta WHERE name = 'revision_base'"
 """The last revision before which no commit is on its way: all later ones, some of which are there already, count as changes after."""
-NO_TIMEOUT = "SELECT set_config('statement_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true)"
-"""What the user's role may have for its questions is not for work on a whole store, which folds and compares for minutes between two
-statements; `tracker.stores.postgres.FROZEN_MS` is for transactions that other writers may wait for."""
 _FETCH_ROWS = 2_000
 _PARKED_PAGE = 1_000
 

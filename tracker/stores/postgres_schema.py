@@ -19,6 +19,9 @@ _TABLES = """
 SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname = ANY(%s)
 """
+NO_TIMEOUT = "SELECT set_config('statement_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true)"
+"""What the user's role may have for its questions is not for work on a whole store, which folds and compares for minutes between two
+statements; `tracker.stores.postgres.FROZEN_MS` is for transactions that other writers may wait for."""
 
 
 def stored(link: Link, address: Address) -> tuple[str | None, Mapping[str, str]]:
@@ -84,6 +87,7 @@ def migrate(address: Address, limits: Limits | None, *, to: str = "head") -> Non
         try:
             with engine.begin() as transaction:
                 driver: Any = transaction.connection.driver_connection
+                driver.execute(NO_TIMEOUT)
                 driver.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"tracker:{address.schema}",))
                 driver.execute(f'CREATE SCHEMA IF NOT EXISTS "{address.schema}"')
                 # For the migrations alone, and of this transaction alone: their statements name no schema.

@@ -26,10 +26,11 @@ from tracker.stores import postgres_schema, schema, tables
 from tracker.stores.base import PartitionStatus
 from tracker.stores.contents import STILL_SO, Holding
 from tracker.stores.postgres import PostgresStore
-from tracker.stores.postgres_contents import HORIZON, NO_TIMEOUT, PostgresContents, Reads, changed_after, some
+from tracker.stores.postgres_contents import HORIZON, PostgresContents, Reads, changed_after, some
 from tracker.stores.postgres_link import Link, translated
 from tracker.stores.postgres_reads import writers_key
 from tracker.stores.postgres_rows import COLUMNS
+from tracker.stores.postgres_schema import NO_TIMEOUT
 from tracker.stores.postgres_url import Address
 
 LOCK_STEP_MS, LOCK_PATIENCE_S = 1_000, 60.0
