@@ -133,6 +133,7 @@ def test_a_dry_run_changes_nothing(cli: Cli, store: Path) -> None:
         (["rebuild", "--source", "none.jsonl"], "none.jsonl"),
         (["diff", "live", "shadow"], "there is no store"),
         (["diff", "events.jsonl", "events.jsonl"], "expected a store on one side"),
+        (["diff", "live", "live", "--limit", "-1"], "expected a whole number from 0"),
         (["verify", "--sample", "0"], "expected a whole number from 1"),
         (["copy", "--from", "sqlite:///status.db", "--to", "memory://"], "would end with this command"),
         (["copy", "--from", "sqlite:///status.db", "--to", "sqlite:///status.db"], "not empty"),
@@ -147,6 +148,21 @@ def test_wrong_usage_is_one_sentence(cli: Cli, arguments: list[str], sentence: s
     assert done.code in (1, 2, 3)
     assert sentence in done.err
     assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command", [["rebuild"], ["rebuild", "--dry-run"], ["verify"], ["copy", "--from", "sqlite:///no.db", "--to", "sqlite:///to.db"]]
+)
+@pytest.mark.parametrize(("tables", "sentence"), [("", "there is no store in "), ("CREATE TABLE mine (a)", "with the tables mine")])
+def test_a_database_that_is_no_store(cli: Cli, store: Path, command: list[str], tables: str, sentence: str) -> None:
+    """An empty file, or somebody's: it is said, and left as it is."""
+    with closing(sqlite3.connect(store.with_name("no.db"))) as connection, connection:
+        connection.execute(tables)
+    before = store.with_name("no.db").read_bytes()
+    done = cli(*command, *(["--store", "sqlite:///no.db"] if command[0] != "copy" else []))
+    assert done.code in (1, 3)
+    assert sentence in done.err
+    assert store.with_name("no.db").read_bytes() == before
 
 
 def test_another_log_is_refused(cli: Cli, store: Path, write_log: Callable[..., Path], event: Callable[..., dict[str, Any]]) -> None:

@@ -200,6 +200,19 @@ def test_who_holds_a_partition_is_still_so(live: Path, log: Path) -> None:
     )
 
 
+def test_where_the_log_ends_is_still_known_after_a_rollback(live: Path, log: Path) -> None:
+    """A store that has gone back knows that there is more to read, so that no purge takes a task whose next attempt stands there."""
+    rebuilt(live, log)
+    log_in(live.parent, 1, first_task=TASKS)
+    worked(live, log)
+    with open_store(url(live)) as store:
+        store.report_ends([store.partitions()[0].position], "2026-01-01T00:00:00Z")
+    open_shadow(url(live)).roll_back("{}")
+    with open_store(url(live)) as store:
+        [partition] = store.partitions()
+    assert partition.end_offset == log.stat().st_size > partition.position.next_offset
+
+
 def test_a_store_of_an_earlier_schema_says_what_to_do(live: Path) -> None:
     """It has no marks yet: whoever writes to it next brings it up to date, and the comparison says so."""
     with closing(sqlite3.connect(live)) as connection, connection:

@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
 from time import monotonic
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from tests.naive.workload import task_id
 from tests.rebuild.logs import NOW, TASKS, hash_of, live_in, log_in, plant, rebuilt, smaller, url, worked
-from tracker.errors import PositionConflict, SourceError, StoreChanged, StoreError, StoreMismatch, StoreReplaced, Undecided, UsageError
+from tracker import replay
+from tracker.errors import (
+    PositionConflict,
+    SourceError,
+    StoreChanged,
+    StoreError,
+    StoreFull,
+    StoreMismatch,
+    StoreReplaced,
+    TrackerError,
+    Undecided,
+    UsageError,
+)
 from tracker.model.limits import DEFAULT_LIMITS
 from tracker.projector import Options, Projector
 from tracker.query import connect
-from tracker.rebuild import following
+from tracker.rebuild import folding, following
 from tracker.rebuild.differences import content_hash
-from tracker.rebuild.run import noted, to_text
+from tracker.rebuild.logs import Logs
+from tracker.rebuild.run import Order, Rebuild, noted, to_text
 from tracker.sources.jsonl import JsonlSource
 from tracker.stores import schema
 from tracker.stores.base import Commit
@@ -264,6 +281,15 @@ def test_a_run_that_stopped_goes_on(live: Path, log: Path, seam: str) -> None:
     assert open_shadow(url(live)).has_old
 
 
+def test_another_run_after_one_that_was_killed_at_its_end(live: Path, log: Path) -> None:
+    """What is asked for now is done: that the exchange before was made is no answer to it."""
+    with pytest.raises(Stopped):
+        rebuilt(live, log, seam=stop_at("swapped"))
+    rebuilt(live, log, limits=smaller(messages=3), accept=True)
+    with open_store(url(live)) as store:
+        assert store.limits.messages == 3
+
+
 def replay_into(store: Path, log: Path) -> None:
     """The plain fold."""
     worked(store, log)
@@ -314,6 +340,70 @@ def test_two_at_once_are_refused(live: Path, log: Path) -> None:
     """One process at a time."""
     with open_shadow(url(live)).alone(), pytest.raises(StoreError, match="another tracker rebuild works"):
         rebuilt(live, log)
+
+
+def test_who_comes_as_another_ends(live: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock on a file that its holder has just deleted is none: somebody else may have a new one by then."""
+    taken = fcntl.flock
+
+    def late(file: Any, how: int) -> None:
+        Path(f"{live}.rebuild-lock").unlink()
+        taken(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(StoreError, match="another tracker rebuild"), open_shadow(url(live)).alone():
+        pass
+
+
+def test_the_lock_leaves_nothing(live: Path) -> None:
+    """Nor where what was done under it has failed."""
+    with pytest.raises(Stopped), open_shadow(url(live)).alone():
+        raise Stopped
+    assert not Path(f"{live}.rebuild-lock").exists()
+
+
+def test_a_log_that_is_not_there_leaves_no_run(live: Path, log: Path) -> None:
+    """Who mistypes a name may go on with the right one; what was noted before is noted still."""
+    rebuilt(live, log)
+    before = open_shadow(url(live)).note()
+    with pytest.raises(TrackerError):
+        rebuilt(live, "none.jsonl")
+    shadow = open_shadow(url(live))
+    assert (shadow.note(), shadow.exists) == (before, False)
+    assert rebuilt(live, log).note.state == "swapped"
+
+
+@pytest.mark.parametrize("seam", ["a stretch is folded", "verifying"])
+async def test_an_interrupted_run_ends_after_its_thread(live: Path, log: Path, monkeypatch: pytest.MonkeyPatch, seam: str) -> None:
+    """A thread that is at work has ended before the stores are closed; the work is given up at its next step."""
+    monkeypatch.setattr(replay, "PARALLEL_FROM_BYTES", 0)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def at(name: str) -> None:
+        if name == seam:
+            begun.set()
+            go_on.wait(20)
+
+    order = Order(logs=Logs((), str(log)), jobs=1)
+    running = asyncio.create_task(Rebuild(open_shadow(url(live)), order, lambda: NOW, seam=at).run())
+    await asyncio.to_thread(begun.wait, 40)
+    running.cancel()
+    ended, _ = await asyncio.wait([running], timeout=0.5)
+    go_on.set()
+    assert not ended
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert (await asyncio.to_thread(rebuilt, live, log)).note.state == "swapped"
+
+
+def test_a_full_disk_under_the_runs(live: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said so, and the next run goes on once there is room."""
+    monkeypatch.setattr(replay, "PARALLEL_FROM_BYTES", 0)
+    with monkeypatch.context() as full:
+        full.setattr(folding, "fold_all", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        with pytest.raises(StoreFull, match="rebuild-runs"):
+            rebuilt(live, log)
+    assert rebuilt(live, log, jobs=1).note.state == "swapped"
 
 
 def test_other_sources_than_the_run_under_way(live: Path, log: Path, tmp_path: Path) -> None:

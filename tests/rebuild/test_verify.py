@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from random import Random
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 from tests.naive.workload import task_id
 from tests.rebuild.logs import TASKS, hash_of, live_in, log_in, plant, smaller, url, worked
 from tracker.errors import SourceError, StoreError, StoreMismatch
+from tracker.model.limits import DEFAULT_LIMITS
 from tracker.model.records import Position
-from tracker.rebuild import rehearsing
+from tracker.rebuild import copying, rehearsing
 from tracker.rebuild.copying import copy
 from tracker.rebuild.differences import Comparison, Pair, differing, fields, pairs, positions
 from tracker.rebuild.logs import Logs
@@ -73,10 +75,13 @@ def test_a_planted_difference(live: Path, log: Path, check) -> None:
 
 @pytest.mark.parametrize("check", [sampled, verified], ids=["a sample", "all"])
 def test_a_column_that_somebody_wrote_to(live: Path, log: Path, check) -> None:
-    """A row whose columns are not its state's."""
+    """A row whose columns are not its state's: that one column is named."""
     with closing(sqlite3.connect(live)) as connection, connection:
         connection.execute("UPDATE task SET launcher = 'nobody' WHERE id = ?", (task_id(3),))
-    assert [pair.id for pair in check(live, log).pairs] == [task_id(3)]
+    [pair] = check(live, log).pairs
+    assert pair.id == task_id(3)
+    [column] = fields(pair, DEFAULT_LIMITS, DEFAULT_LIMITS)
+    assert (column.field, column.a, column.b != "nobody") == ("column launcher", "nobody", True)
 
 
 @pytest.mark.parametrize("check", [sampled, verified], ids=["a sample", "all"])
@@ -101,6 +106,24 @@ def test_another_store_of_a_part_of_the_log(live: Path, tmp_path: Path, check) -
     assert not found.whole
     assert [pair.id for pair in found.pairs] == [task_id(TASKS)]
     assert found.covered == TASKS
+
+
+@pytest.mark.parametrize("check", [sampled, verified], ids=["a sample", "all"])
+def test_a_log_that_was_rotated(live: Path, log: Path, check) -> None:
+    """The file of the same name begins at 0 and has not all that the store has read: tasks of the file before are covered."""
+    log.rename(log.with_name("events.jsonl.1"))
+    worked(live, log_in(live.parent, 2, first_task=TASKS))
+    found = check(live, log)
+    assert (found.whole, found.different, found.covered) == (False, 0, TASKS)
+
+
+@pytest.mark.parametrize("check", [sampled, verified], ids=["a sample", "all"])
+def test_a_log_that_has_nothing_of_the_store(live: Path, tmp_path: Path, check) -> None:
+    """Another file, say: that nothing differs would be no proof, so it is an error."""
+    other = tmp_path / "other.jsonl"
+    other.touch()
+    with pytest.raises(SourceError, match="nothing can be verified"):
+        check(live, other)
 
 
 def test_a_log_that_is_not_the_one(live: Path, log: Path) -> None:
@@ -203,6 +226,22 @@ def test_a_copy_into_a_store_that_has_something(live: Path, tmp_path: Path) -> N
     with opened(live) as contents, open_store(f"{url(tmp_path)}/other.db") as target, pytest.raises(StoreError, match="not empty"):
         copy(contents, target)
     assert hash_of(tmp_path / "other.db") == before
+
+
+def test_a_copy_that_was_stopped_is_made_again(live: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What had only been claimed, as the disk was full for the rest, is no content."""
+    with monkeypatch.context() as full:
+        full.setattr(copying, "filler", Mock(side_effect=StoreError("the disk is full")))
+        with pytest.raises(StoreError, match="full"):
+            copied(live, tmp_path / "copy.db")
+    copied(live, tmp_path / "copy.db")
+    assert hash_of(tmp_path / "copy.db") == hash_of(live)
+
+
+def copied(store: Path, to: Path) -> None:
+    """A copy in a new store."""
+    with opened(store) as contents, open_store(url(to), limits=contents.about().limits) as target:
+        copy(contents, target)
 
 
 def test_a_copy_under_other_limits(live: Path, tmp_path: Path) -> None:

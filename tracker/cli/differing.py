@@ -33,6 +33,8 @@ def diff(
 ) -> None:
     """Compare two stores task by task. Exit code 3 if they differ."""
     settings = Settings.load().with_flags(store=store, kafka_config=kafka_config)
+    if limit < 0:
+        raise UsageError(f"--limit can't be {limit}: expected a whole number from 0")
     asyncio.run(_diff(a, b, settings, why=why, limit=limit, as_json=as_json))
 
 

@@ -42,10 +42,11 @@ def copy(contents: Contents, target: StatusStore, on_tasks: Callable[[int, int],
         )
     if about.limits != target.limits:
         raise StoreMismatch(f"{contents.where} was made with other limits than the target: copy it into a new store")
-    if target.revision() or target.partitions():
-        raise StoreError("the target is not empty, and a copy never joins two stores: name a new one")
     parked, jumps, statuses = list(contents.parked_records()), contents.jumps(), contents.partitions()
     beginnings = [msgspec.structs.replace(each.position, next_offset=0) for each in statuses]
+    claimed_before = [each.position for each in target.partitions()]  # by a copy that was stopped
+    if target.revision() or any(each not in beginnings for each in claimed_before):
+        raise StoreError("the target is not empty, and a copy never joins two stores: name a new one")
     claimed = target.claim(beginnings)
     advances = [
         Advance(

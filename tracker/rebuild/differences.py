@@ -14,11 +14,9 @@ from tracker.fold.state import from_bytes
 from tracker.fold.view import Reason
 from tracker.model.limits import Limits
 from tracker.stores.base import PartitionStatus
-from tracker.stores.contents import Contents, Holding
+from tracker.stores.contents import CELLS, Contents, Holding
 
 _HASH_BYTES = 16
-CELLS = "columns"
-"""The field that differs where two rows have the same state: somebody wrote to the table, or the columns' rules have changed."""
 STATE = "state's bytes"
 """The field that differs where two states show the same."""
 
@@ -128,7 +126,9 @@ def fields(pair: Pair, limits_a: Limits, limits_b: Limits) -> list[FieldDifferen
     if pair.a is None or pair.b is None:
         return [FieldDifference("task", pair.a is not None, pair.b is not None)]
     if pair.a.registers == pair.b.registers:
-        return [FieldDifference(CELLS, list(pair.a.cells), list(pair.b.cells))]
+        # Somebody wrote to the table, or the columns' rules have changed.
+        cells = zip(CELLS, pair.a.cells, pair.b.cells, strict=True)
+        return [FieldDifference(f"column {name}", one, other) for name, one, other in cells if one != other]
     try:
         (shown_a, why_a), (shown_b, why_b) = _shown(pair.a, limits_a), _shown(pair.b, limits_b)
     except StoreError:  # a state of another fold version, or damaged

@@ -17,11 +17,12 @@ import msgspec
 
 from tracker import replay
 from tracker.errors import StoreError
+from tracker.model.limits import Limits
 from tracker.model.records import Position, TopicPartition
 from tracker.rebuild.following import UNTIL_ENDED, Follower
 from tracker.rebuild.logs import Logs
 from tracker.replay.pool import fold_all
-from tracker.replay.runs import Folded, Stretch, merged, parked_records
+from tracker.replay.runs import Folded, Stretch, merged, parked_records, unwritten
 from tracker.sources.files import is_compressed
 from tracker.sources.jsonl import byte_ranges
 from tracker.stores.base import Advance, Commit, Counters, StatusStore
@@ -81,6 +82,24 @@ def fold_log(
 
     ``folder`` is where a run that was killed has left its work; not ``indexed``, the store has no secondary indexes.
     """
+    try:
+        plan, folded = _folded(store.limits, logs, aims, beginnings, folder, jobs, on_bytes, seam)
+    except OSError as error:
+        raise unwritten(str(folder), error) from error
+    seam("all is folded")
+    return _store(store, plan, beginnings, folded, indexed=indexed)
+
+
+def _folded(
+    limits: Limits,
+    logs: Logs,
+    aims: Mapping[TopicPartition, int],
+    beginnings: Mapping[TopicPartition, Position],
+    folder: Path,
+    jobs: int | None,
+    on_bytes: Callable[[int], None],
+    seam: Callable[[str], None],
+) -> tuple[_Plan, list[Folded]]:
     plan = _planned(logs, aims, beginnings, folder)
     done = {stretch.index: found for stretch in plan.stretches if (found := _done(folder, stretch)) is not None}
     bytes_before = sum(stretch.end - stretch.begin for stretch in plan.stretches if stretch.index in done)
@@ -98,9 +117,8 @@ def fold_log(
         done[index] = folded
         seam("a stretch is folded")
 
-    fold_all(numbered, store.limits, jobs or os.cpu_count() or 1, str(attempt), lambda read: on_bytes(bytes_before + read), on_folded)
-    seam("all is folded")
-    return _store(store, plan, beginnings, [done[stretch.index] for stretch in plan.stretches], indexed=indexed)
+    fold_all(numbered, limits, jobs or os.cpu_count() or 1, str(attempt), lambda read: on_bytes(bytes_before + read), on_folded)
+    return plan, [done[stretch.index] for stretch in plan.stretches]
 
 
 def _planned(logs: Logs, aims: Mapping[TopicPartition, int], beginnings: Mapping[TopicPartition, Position], folder: Path) -> _Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -13,6 +14,7 @@ import msgspec
 from tracker.errors import LostOffset, SourceChanged, SourceError, TornFile
 from tracker.model.records import Batch, Position, TopicPartition
 from tracker.projector.projection import Projection
+from tracker.rebuild.threads import in_thread
 from tracker.sources.base import Source
 from tracker.stores.base import StatusStore
 
@@ -138,7 +140,7 @@ class Follower:
 
     async def _seek(self) -> None:
         self.beginnings = await self._source.assigned()
-        held = await asyncio.to_thread(self._projection.claim, self.beginnings.values())
+        held = await in_thread(partial(self._projection.claim, self.beginnings.values()), self._projection.abandon)
         try:
             await self._source.seek(held.values())
         except (LostOffset, SourceChanged) as error:
@@ -170,7 +172,7 @@ class Follower:
         return gathered
 
     async def _process(self, batch: Batch) -> None:
-        counted = await asyncio.to_thread(self._projection.process, batch)
+        counted = await in_thread(partial(self._projection.process, batch), self._projection.abandon)
         self._on_records(counted.read)
 
     async def _finish(self) -> None:

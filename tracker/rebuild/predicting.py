@@ -22,6 +22,8 @@ SAMPLE_SHARE = 0.05
 """Of the log, from its beginning,"""
 SAMPLE_LEAST, SAMPLE_MOST = 2_000_000, 40_000_000
 """in bytes of a file; of a topic a hundredth of it, in records: some seconds of work."""
+FILLED_SHARE = 2.7
+"""Of the live store's size: the shadow, as much again in its log of changes, as it is filled in one transaction, and the runs (0.7)."""
 COMPARED_PER_S = 150_000
 """Tasks that are compared in a second, on a machine of 2020: beside the folding it hardly counts."""
 
@@ -65,7 +67,7 @@ async def predict(shadow: Shadow, order: Order) -> Prediction:
     """Fold a sample of each log and tell what all of it would take. Nothing is changed but a folder for temporary files."""
     with shadow.live_contents() as live:
         about, positions = live.about(), [each.position for each in live.partitions()]
-    sampled, sampled_offsets, total_offsets, processes, seconds = 0, 0, 0, 1, 0.0
+    sampled, sampled_offsets, total_offsets, processes, seconds, is_filled = 0, 0, 0, 1, 0.0, False
     with tempfile.TemporaryDirectory(prefix="tracker-sample-") as folder:
         for number, source in enumerate(order.logs.open()):
             async with AsyncExitStack() as stack:
@@ -96,11 +98,11 @@ async def predict(shadow: Shadow, order: Order) -> Prediction:
                 sampled_offsets += sum(aims[at] - begins[at] for at in aims)
                 total_offsets += sum(lengths.values())
                 if not order.records_per_s and can_be_cut(follower.beginnings, follower.aims(positions)):
-                    processes = max(processes, order.jobs or os.cpu_count() or 1)
+                    processes, is_filled = max(processes, order.jobs or os.cpu_count() or 1), True
     records = sampled * total_offsets // sampled_offsets if sampled_offsets else 0
     rate = sampled / seconds if seconds else 0.0
     rate = min(rate * processes, order.records_per_s or rate * processes)
-    needed = about.size_bytes * (2 if processes > 1 else 1)  # the runs beside the shadow
+    needed = int(about.size_bytes * (FILLED_SHARE if is_filled else 1))
     took_s = (records / rate if rate else 0.0) + about.tasks / COMPARED_PER_S
     return Prediction(
         records=records,

@@ -12,7 +12,7 @@ compared again while its writers wait for the exchange, so nothing is exchanged 
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
@@ -22,7 +22,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from tracker.errors import StoreError, Undecided, UsageError
+from tracker.errors import StoreError, TrackerError, Undecided, UsageError
 from tracker.model.limits import Limits
 from tracker.model.records import Position, TopicPartition
 from tracker.projector.retention import carry_purged
@@ -30,6 +30,7 @@ from tracker.rebuild.differences import Comparison, Pair, differing, is_equal
 from tracker.rebuild.folding import can_be_folded, fold_log
 from tracker.rebuild.following import UNTIL_ENDED, Follower, Pace
 from tracker.rebuild.logs import Logs
+from tracker.rebuild.threads import heed, in_thread
 from tracker.stores.base import Counters, StatusStore
 from tracker.stores.contents import Contents, Holding, Shadow
 
@@ -142,6 +143,10 @@ class Rebuild:
         self._on_progress, self._seam = on_progress, seam
         self._began_s = self._noted_s = monotonic()
         self._followers: list[Follower] = []
+        self._stop = threading.Event()
+        self._before: str | None = None
+        self._is_new = False
+        """Begun by this run, and not at a record yet; ``before`` is the note that stood there."""
         self._is_ahead = False
         """Of the live store, which has not read all that the logs have or has lost its place in one."""
 
@@ -151,38 +156,53 @@ class Rebuild:
             self._note = self._begun()
             if self._note.state == "swapped":  # killed after the exchange
                 self._shadow.keep_old()
-                return self._outcome()
-            async with AsyncExitStack() as stack:
-                with self._shadow.open(self._note.limits) as store:
-                    await self._open(stack, store)
-                    await self._build(store)
-                    self._shadow.finish()
-                    return await self._verify_and_swap(store)
+                if not self._order.restart and self._is_asked_for(self._note):
+                    return self._outcome()
+                self._note = self._begun()
+            try:
+                async with AsyncExitStack() as stack:
+                    with self._shadow.open(self._note.limits) as store:
+                        await self._open(stack, store)
+                        self._is_new = False
+                        await self._build(store)
+                        self._shadow.finish()
+                        return await self._verify_and_swap(store)
+            except TrackerError:
+                if self._is_new:  # a log that is not there, say: the next run may name another
+                    self._shadow.discard()
+                    self._shadow.remember(self._before)
+                raise
 
     def _begun(self) -> Note:
         """The note of the run that goes on, or of a new one."""
         order, found = self._order, noted(self._shadow)
-        with self._shadow.live_contents() as live:
-            about = live.about()
-        limits = order.limits or about.limits
         if order.restart and self._shadow.exists and not (found and found.state == "swapped"):
             self._shadow.discard()
         elif found is not None and self._shadow.exists:
             if found.state == "swapped":
                 return found
-            if (found.sources, found.limits, found.forget_purged) != (order.logs.names, limits, order.forget_purged):
+            if not self._is_asked_for(found):
                 raise UsageError(
                     f"a rebuild from {', '.join(found.sources)}{' with --forget-purged' if found.forget_purged else ''} is under way "
                     f"({found.state}): go on with the same sources, limits and flags, or begin anew with --restart"
                 )
             return found
         self._shadow.discard()
+        self._before, self._is_new = self._shadow.note(), True
         now = self._clock()
         note = Note(
-            state="building", sources=order.logs.names, limits=limits, forget_purged=order.forget_purged, began_at=now, noted_at=now
+            state="building", sources=order.logs.names, limits=self._limits(), forget_purged=order.forget_purged, began_at=now, noted_at=now
         )
         self._shadow.remember(to_text(note))
         return note
+
+    def _limits(self) -> Limits:
+        with self._shadow.live_contents() as live:
+            return self._order.limits or live.about().limits
+
+    def _is_asked_for(self, note: Note) -> bool:
+        order = self._order
+        return (note.sources, note.limits, note.forget_purged) == (order.logs.names, self._limits(), order.forget_purged)
 
     async def _open(self, stack: AsyncExitStack, store: StatusStore) -> None:
         pace = Pace(self._order.records_per_s)
@@ -215,7 +235,8 @@ class Rebuild:
                 self._note.total = sum(aims.values())
                 folder, jobs = self._shadow.folder, self._order.jobs
                 work = partial(fold_log, indexed=False, on_bytes=self._tell, seam=self._seam)
-                counters = await asyncio.to_thread(work, store, self._order.logs, aims, follower.beginnings, folder, jobs)
+                work = partial(work, store, self._order.logs, aims, follower.beginnings, folder, jobs)
+                counters = await in_thread(work, self._stop)
                 self._note.read += counters.read
             await self._follow([follower], aims)
         self._say("catching-up")
@@ -243,9 +264,9 @@ class Rebuild:
         self._say("verifying")
         with self._shadow.live_contents() as live:
             await self._follow(self._followers, self._aims(each.position for each in live.partitions()))
-            await asyncio.to_thread(self._carry, live, store)
+            await in_thread(partial(self._carry, live, store), self._stop)
             with self._shadow.contents() as ours:
-                outcome, wanted = await asyncio.to_thread(self._verified, live, ours)
+                outcome, wanted = await in_thread(partial(self._verified, live, ours), self._stop)
                 since_live, since_ours = live.about().revision, ours.about().revision
         self._seam("verified")
         if outcome.pairs and not self._order.accept:
@@ -290,6 +311,7 @@ class Rebuild:
         while page := live.purged(after=after):
             self._note.purged += self._carry_some(live.some(page).values(), store)
             after = page[-1]
+            heed(self._stop)
 
     def _carry_some(self, holdings: Iterable[Holding], store: StatusStore) -> int:
         marked = [(each.id, each.registers) for each in holdings if each.is_purged]
@@ -341,6 +363,7 @@ class Rebuild:
         self._tell(sum(sum(follower.at.values()) for follower in self._followers))
 
     def _tell(self, done: int) -> None:
+        heed(self._stop)
         note, now_s = self._note, monotonic()
         note.done = done
         self._on_progress(Progress(note.state, done, note.total, note.read, now_s - self._began_s))

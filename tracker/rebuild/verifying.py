@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
@@ -26,6 +28,7 @@ from tracker.rebuild.differences import Comparison, Pair, differing, is_equal
 from tracker.rebuild.folding import can_be_folded, fold_log
 from tracker.rebuild.following import Follower, Pace
 from tracker.rebuild.logs import Logs
+from tracker.rebuild.threads import heed, in_thread
 from tracker.sources.base import Source
 from tracker.stores.contents import Contents, Holding
 from tracker.stores.sql import SqlStore
@@ -70,14 +73,17 @@ async def verify_some(
     """Fold ``count`` tasks again. All that is asked of the store is read in one moment at the beginning."""
     with opened() as contents:
         sample = {each.id: each for each in contents.sample(count, random)}
-        positions = {each.position.at: each.position for each in contents.partitions()}
+        statuses = contents.partitions()
+        positions = {each.position.at: each.position for each in statuses}
         limits, jumped, kind = contents.about().limits, bool(contents.jumps()), contents.kind
     wanted = {id: holding for id, holding in sample.items() if not holding.is_purged}
     reading = _Reading(wanted, limits, pace or Pace(), on_records)
     for source in logs.open():
         await reading.read(source, positions)
-    unread = [at for at, position in positions.items() if position.next_offset and at not in reading.seen]
-    whole = reading.whole and not jumped and not unread
+    read = sum(reading.counts.values())
+    _refuse_nothing(logs, read, positions.values())
+    # A file that was rotated begins at 0 too.
+    whole = reading.whole and not jumped and all(reading.counts[each.position.at] >= each.counters.read for each in statuses)
     pairs = [Pair(id, holding, _as_holding(holding, reading.states.get(id), limits)) for id, holding in sorted(wanted.items())]
     pairs = [pair for pair in pairs if not is_equal(pair, cells=kind == "sqlite")]
     covered = [] if whole else [pair for pair in pairs if is_covered(pair, limits)]
@@ -85,7 +91,7 @@ async def verify_some(
     return Verified(
         tasks=len(wanted),
         left_out=len(sample) - len(wanted),
-        read=reading.count,
+        read=read,
         whole=whole,
         covered=len(covered),
         different=len(pairs),
@@ -116,9 +122,9 @@ class _Reading:
 
     def __init__(self, wanted: Iterable[str], limits: Limits, pace: Pace, on_records: Callable[[int], None]) -> None:
         self.states = dict[str, TaskState]()
-        self.count = 0
+        self.counts = Counter[TopicPartition]()
+        """Records."""
         self.whole = True
-        self.seen = set[TopicPartition]()
         self._wanted = frozenset(wanted)
         self._limits, self._pace, self._on_records = limits, pace, on_records
         self._decode = Decoder(limits).decode
@@ -127,7 +133,6 @@ class _Reading:
         """All records before these positions."""
         async with log:
             beginnings = await log.assigned()
-            self.seen |= beginnings.keys()
             try:
                 await log.seek([positions[at] for at in beginnings if at in positions])
             except (LostOffset, SourceChanged) as error:
@@ -160,7 +165,7 @@ class _Reading:
 
     def _fold(self, records: Iterable[Record]) -> None:
         for record in records:
-            self.count += 1
+            self.counts[TopicPartition(record.topic, record.partition)] += 1
             event = self._decode(record)
             if isinstance(event, TaskEvent) and event.task_id in self._wanted:
                 apply(self.states.setdefault(event.task_id, TaskState()), event, self._limits)
@@ -168,6 +173,16 @@ class _Reading:
 
 def _before(batch: Batch, aims: Mapping[TopicPartition, int]) -> list[Record]:
     return [record for at, records in batch.records.items() for record in records if record.offset < aims.get(at, 0)]
+
+
+def _refuse_nothing(logs: Logs, records: int, positions: Iterable[Position]) -> None:
+    """That no task differs from a log that has none of the store's records says nothing of the store."""
+    read = [position for position in positions if position.next_offset]
+    if read and not records:
+        raise SourceError(
+            f"{', '.join(logs.names)}: there is no record that the store has read, so nothing can be verified. It has read "
+            f"{read[0].topic}, partition {read[0].partition}, up to {read[0].next_offset}: name that log"
+        )
 
 
 async def folded_beside(
@@ -185,16 +200,16 @@ async def folded_beside(
     with opened() as first:
         limits, positions = first.about().limits, [each.position for each in first.partitions()]
     store = stack.enter_context(SqlStore(str(folder / "folded.db"), limits=limits, synchronous="NORMAL"))
-    followers = []
+    followers, stop = [], threading.Event()
     for source in logs.open():
         follower = await stack.enter_async_context(Follower(source, store, on_records=on_records))
         await follower.open(positions)
         followers.append(follower)
         aims = follower.aims(positions)
         if can_be_folded(store, follower, aims):
-            await asyncio.to_thread(
-                partial(fold_log, indexed=True), store, logs, aims, follower.beginnings, folder / f"runs-{len(followers)}", jobs
-            )
+            runs = folder / f"runs-{len(followers)}"
+            work = partial(fold_log, indexed=True, on_bytes=lambda _: heed(stop))
+            await in_thread(partial(work, store, logs, aims, follower.beginnings, runs, jobs), stop)
         await follower.follow(aims)
     contents = stack.enter_context(opened())
     positions = [each.position for each in contents.partitions()]
@@ -217,15 +232,18 @@ async def verify_all(
         limits, begun = contents.about().limits, {each.position.at for each in log.partitions()}
         lacking = any(each.position.next_offset and each.position.at not in begun for each in contents.partitions())
         read = {each.position.at: each.counters.read for each in log.partitions()}
+        _refuse_nothing(logs, sum(read.values()), (each.position for each in contents.partitions()))
         whole = (
             not lacking
             and not contents.jumps()
             and all(read.get(each.position.at, 0) >= each.counters.read for each in contents.partitions())
         )
 
+        stop = threading.Event()
+
         def found() -> Verified:
             comparison, pairs, covered, different = Comparison(), list[Pair](), 0, 0
-            for pair in differing(contents, log, comparison):
+            for pair in differing(contents, log, comparison, lambda: heed(stop)):
                 if not whole and is_covered(pair, limits):
                     covered += 1
                     continue
@@ -243,4 +261,4 @@ async def verify_all(
                 limits=limits,
             )
 
-        return await asyncio.to_thread(found)
+        return await in_thread(found, stop)

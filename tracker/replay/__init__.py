@@ -8,7 +8,6 @@ store) takes the projector's loop. Both end in the same bytes, since a status is
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -17,13 +16,13 @@ from time import perf_counter
 
 import msgspec
 
-from tracker.errors import StoreError, StoreFull, TooManyParked
+from tracker.errors import TooManyParked
 from tracker.model.limits import Limits
 from tracker.model.records import Position, TopicPartition
 from tracker.projector import Options, Progress, Projector
 from tracker.projector.judging import PARKED_MIN_RECORDS
 from tracker.replay.pool import fold_all
-from tracker.replay.runs import Folded, Stretch, merged, parked_records
+from tracker.replay.runs import Folded, Stretch, merged, parked_records, unwritten
 from tracker.sources.files import is_compressed
 from tracker.sources.jsonl import JsonlSource, byte_ranges
 from tracker.stores.base import Advance, Commit, Counters, StatusStore
@@ -149,8 +148,7 @@ def _in_parallel(
             ends = {TopicPartition(stretch.topic, 0): stretch.end for stretch in stretches}
             return _store(steps, ends, store, fill, folded, max_parked_ratio)
     except OSError as error:
-        kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
-        raise kind(f"the states on their way to the store can't be written to {beside} ({error}); nothing was stored") from error
+        raise unwritten(str(beside), error) from error
 
 
 def _store(

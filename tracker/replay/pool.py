@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
@@ -31,7 +32,7 @@ def fold_all(
     progress = context.Array("q", max(1, len(stretches)), lock=False)
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(workers, mp_context=context, initializer=share_progress, initargs=(progress,)) as pool:
-        with no_main_module():
+        with no_main_module(), _no_interrupt():
             futures = [pool.submit(fold_stretch, stretch, limits, folder) for stretch in stretches]
         told = set[int]()
         try:
@@ -68,6 +69,16 @@ def no_main_module() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """A process that is begun inside never hears of a Ctrl-C, which would be one traceback for each: its parent ends it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _failed(future: Future[Folded]) -> bool:

@@ -6,6 +6,7 @@ replaying a file in parallel.
 
 from __future__ import annotations
 
+import errno
 import gc
 import heapq
 import multiprocessing
@@ -20,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from tracker.errors import StoreError, StoreFull
 from tracker.fold.decode import Decoder
 from tracker.fold.event import Ignored, TaskEvent
 from tracker.fold.reducers import apply
@@ -244,3 +246,9 @@ def _merged_rows(paths: Iterable[str], limits: Limits) -> Iterator[Row]:
                 state = merge_into(state, from_bytes(other), limits)
             registers, cells = to_bytes(state, limits), columns(task_id, state)
         yield task_id, registers, cells
+
+
+def unwritten(folder: str, error: OSError) -> StoreError:
+    """What a full or broken disk under the runs is to a user."""
+    kind = StoreFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
+    return kind(f"the states on their way to the store can't be written to {folder} ({error}); nothing was stored")

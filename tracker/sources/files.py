@@ -305,7 +305,7 @@ def open_stream(path: str) -> ByteStream:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # non-blocking: opening a pipe would wait for its writer
     except FileNotFoundError as error:
-        raise NotFound(f"{path} is not there; check the name, or give --follow to wait for it") from error
+        raise NotFound(f"{path} is not there; check the name; tracker run --follow waits for it") from error
     except OSError as error:
         raise SourceError(f"{path} can't be read: {error.strerror}") from error
     try:

@@ -200,7 +200,7 @@ class JsonlSource:
             elif glob.has_magic(path) and not Path(path).exists():
                 matches = sorted(match for match in glob.glob(path, recursive=True) if not Path(match).is_dir())  # noqa: PTH207 - absolute patterns
                 if not matches and not self._follow:
-                    raise NotFound(f"no file matches {path}; check the pattern, or give --follow to wait for one")
+                    raise NotFound(f"no file matches {path}; check the pattern; tracker run --follow waits for one")
                 if not matches:
                     self._say_missing(path)
                 names.update((_topic(match), None) for match in matches)

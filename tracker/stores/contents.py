@@ -12,10 +12,14 @@ from typing import Any, NamedTuple, Protocol, Self
 import msgspec
 
 from tracker.model.limits import Limits
+from tracker.model.rows import Columns
 from tracker.stores.base import Jump, ParkedRecord, PartitionStatus, StatusStore
 
 STILL_SO = ("end_offset", "end_seen_at", "worker", "claimed_at")
 """Of a position's row, what the workers have said: an exchange does not change that."""
+
+CELLS = ("deleted", *Columns._fields, "purged_at")
+"""The columns of a task's row beside its id, state and revision, in order."""
 
 
 class Holding(NamedTuple):
@@ -25,7 +29,7 @@ class Holding(NamedTuple):
     registers: bytes
     """The canonical bytes: equal in every store, whatever its database."""
     cells: tuple[Any, ...]
-    """What else stands in its row, but for the revision, ``purged_at`` last; comparable in two stores of one kind of database only."""
+    """The row's `CELLS`; comparable in two stores of one kind of database only."""
 
     @property
     def is_purged(self) -> bool:

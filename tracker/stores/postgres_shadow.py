@@ -178,7 +178,8 @@ class PostgresShadow:
                 f"WHERE id IN (SELECT id FROM restored) AND id NOT IN (SELECT id FROM {old}previous_ids)"
             )
             _take_tasks(link, live, "kept", "SELECT id FROM restored")
-            _replace_positions(link, live, f"SELECT {', '.join(_POSITION)} FROM {old}previous_position")
+            link.execute(f"CREATE TEMPORARY TABLE said ON COMMIT DROP AS SELECT * FROM {live}position")
+            _replace_positions(link, live, _positions(f"{old}previous_position", "said"))
             link.execute(f"DELETE FROM {live}parked a WHERE EXISTS (SELECT 1 FROM {old}previous_added b WHERE {_SAME_PARKED})")
             beside = f"SELECT 1 FROM {old}parked b WHERE {_SAME_PARKED}"
             link.execute(f"DELETE FROM {live}parked a WHERE NOT EXISTS ({beside})")
@@ -250,9 +251,7 @@ class _StillLive:
             (_META,),
         )
         _take_tasks(link, live, f"{shadow}task", ids)
-        columns = ", ".join(f"{'p' if name in STILL_SO else 's'}.{name}" for name in _POSITION)
-        known = f"LEFT JOIN {shadow}previous_position p USING (topic, partition)"
-        _replace_positions(link, live, f"SELECT {columns} FROM {shadow}position s {known}")
+        _replace_positions(link, live, _positions(f"{shadow}position", f"{shadow}previous_position"))
         link.execute(f"DELETE FROM {live}parked a WHERE EXISTS (SELECT 1 FROM {shadow}previous_parked b WHERE {_SAME_PARKED})")
         link.execute(
             f'INSERT INTO {live}parked ({_PARKED}) SELECT {_PARKED} FROM {shadow}previous_added ORDER BY topic, partition, "offset"'
@@ -289,6 +288,12 @@ def _take_tasks(link: Link, live: str, table: str, ids: str) -> None:
         f"(SELECT value::bigint FROM {live}meta WHERE name = 'revision_base'), {_TASK} FROM {table} WHERE id IN ({ids}) ORDER BY id "
         f"ON CONFLICT (id) DO UPDATE SET {_SET}"
     )
+
+
+def _positions(table: str, live: str) -> str:
+    """The table's, with what the workers have said of them in the live one."""
+    columns = ", ".join(f"{'p' if name in STILL_SO else 's'}.{name}" for name in _POSITION)
+    return f"SELECT {columns} FROM {table} s LEFT JOIN {live} p USING (topic, partition)"
 
 
 def _replace_positions(link: Link, live: str, rows: str) -> None:

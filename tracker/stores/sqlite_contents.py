@@ -34,9 +34,17 @@ class _Reads(SqlStore):
         self._connection, self.path = connection, path
 
 
+def stored(connection: sqlite3.Connection, path: str) -> str:
+    """The store's schema. Raises `NotFound` for an empty file, `StoreMismatch` for somebody else's."""
+    found = schema.stored_schema(connection)
+    if found is None:
+        raise NotFound(f"there is no store in {path} yet: tracker run or tracker replay makes one, or name another")
+    return found
+
+
 def about(connection: sqlite3.Connection, path: str) -> About:
     """What the store says of itself, of whatever fold version and limits it is. Raises `StoreMismatch` for what is no store of ours."""
-    found = schema.stored_schema(connection)
+    found = stored(connection, path)
     if found not in schema.KNOWN_SCHEMAS:
         raise StoreMismatch(f"{path} has the schema {found}, this release knows up to {schema.SCHEMA}: use the newer release")
     if schema.is_outdated(found):

@@ -26,7 +26,7 @@ from tracker.stores import schema, tables
 from tracker.stores.base import PartitionStatus
 from tracker.stores.contents import STILL_SO, Holding
 from tracker.stores.sql import SqlStore
-from tracker.stores.sqlite_contents import COLUMNS, SqliteContents, _Reads, changed_after, some
+from tracker.stores.sqlite_contents import COLUMNS, SqliteContents, _Reads, changed_after, some, stored
 from tracker.stores.sqlite_file import BUSY_TIMEOUT_MS, execute_in_turn, translated
 
 _NAMES = COLUMNS.split(", ")
@@ -53,18 +53,28 @@ class SqliteShadow:
         self.path, self._old = self._path + ".rebuild", self._path + ".old"
         self.folder = Path(self._path + ".rebuild-runs")
         """For what is on its way into the shadow."""
+        with self._connected(self._path) as live:
+            stored(live, self._path)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """A lock that ends with the process."""
         lock = Path(self._path + ".rebuild-lock")
-        with lock.open("w") as file:
+        try:
+            file = lock.open("w")
+        except OSError as error:
+            raise StoreError(f"{self._path} can't be rebuilt, as {lock.name} beside it can't be written: {error.strerror}") from None
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not lock.exists() or not os.path.samestat(os.fstat(file.fileno()), lock.stat()):  # who had it has just ended
+                    raise BlockingIOError
             except BlockingIOError:
                 raise StoreError(f"another tracker rebuild works on {self._path}: let it end, or stop it") from None
-            yield
-            lock.unlink(missing_ok=True)
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
 
     @contextmanager
     def _connected(self, path: str) -> Iterator[sqlite3.Connection]:
@@ -125,7 +135,7 @@ class SqliteShadow:
     def live_contents(self) -> SqliteContents:
         """The live store's."""
         with self._connected(self._path) as live:
-            outdated = schema.is_outdated(schema.stored_schema(live))
+            outdated = schema.is_outdated(stored(live, self._path))
         if outdated:
             schema.migrate(self._path, None)
         return SqliteContents(self._path)
@@ -165,7 +175,7 @@ class SqliteShadow:
                 rows = some(old, "task", set(chunk) - {row[0] for row in kept})
                 found = {row[0]: Holding(row[0], row[1], row[2:]) for row in kept if row[1] is not None} | rows
                 _write(live, chunk, found, revision)
-            _replace_rows(live, "position", _POSITION, old.execute(f"SELECT {', '.join(_POSITION)} FROM previous_position"))  # noqa: S608
+            _replace_positions(live, old, "previous_position")
             removed, added = _keys(old, "previous_parked"), _keys(old, "previous_added")
             wanted = (_keys(old, "parked") - added) | removed
             _take_parked(live, wanted, {"previous_parked": removed, "parked": wanted - removed}, old)
@@ -216,11 +226,7 @@ class _StillLive:
         self._keep(ids, revision, ours - theirs, theirs - ours)
         for chunk in _chunks(ids):
             _write(live, chunk, some(shadow, "task", chunk), revision)
-        kept = {row[:2]: row[2:] for row in live.execute(f"SELECT topic, partition, {', '.join(STILL_SO)} FROM position")}  # noqa: S608
-        own = [name for name in _POSITION if name not in STILL_SO]
-        rows = shadow.execute(f"SELECT {', '.join(own)} FROM position").fetchall()  # noqa: S608 - our own names
-        absent = (None,) * len(STILL_SO)
-        _replace_rows(live, "position", [*own, *STILL_SO], [(*row, *kept.get(row[:2], absent)) for row in rows])
+        _replace_positions(live, shadow, "position")
         _take_parked(live, theirs, {"parked": theirs}, shadow)
         _set_meta(live, {name: text for name, text in _meta(shadow, "meta").items() if name in _META})
         _set_meta(live, {"store": secrets.token_hex(8), "rebuild": note})
@@ -269,9 +275,13 @@ def _insert(to: sqlite3.Connection, table: str, names: Sequence[str], rows: Iter
     to.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", rows)  # noqa: S608 - our own names
 
 
-def _replace_rows(live: sqlite3.Connection, table: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    live.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
-    _insert(live, table, names, rows)
+def _replace_positions(live: sqlite3.Connection, other: sqlite3.Connection, table: str) -> None:
+    kept = {row[:2]: row[2:] for row in live.execute(f"SELECT topic, partition, {', '.join(STILL_SO)} FROM position")}  # noqa: S608
+    own = [name for name in _POSITION if name not in STILL_SO]
+    rows = other.execute(f"SELECT {', '.join(own)} FROM {table}").fetchall()  # noqa: S608 - our own names
+    absent = (None,) * len(STILL_SO)
+    live.execute("DELETE FROM position")
+    _insert(live, "position", [*own, *STILL_SO], [(*row, *kept.get(row[:2], absent)) for row in rows])
 
 
 def _keys(connection: sqlite3.Connection, table: str) -> set[Key]:
