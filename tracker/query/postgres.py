@@ -74,14 +74,17 @@ WITH locks AS MATERIALIZED (
         AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
     )
 )
-SELECT coalesce(min(running::text::bigint), pg_snapshot_xmax(pg_current_snapshot())::text::bigint) - 1
-FROM pg_snapshot_xip(pg_current_snapshot()) AS running
-WHERE running::text::bigint %% 4294967296 NOT IN (SELECT number FROM others)
+SELECT coalesce(
+  min(number) FILTER (WHERE number %% 4294967296 NOT IN (SELECT number FROM others)),
+  (CASE count(*) WHEN 0 THEN pg_snapshot_xmin(pg_current_snapshot()) ELSE pg_snapshot_xmax(pg_current_snapshot()) END)::text::bigint
+) - 1
+FROM (SELECT running::text::bigint AS number FROM pg_snapshot_xip(pg_current_snapshot()) AS running) AS running
 """
 """The last transaction before the first that is on its way in the snapshot and may write tasks.
 
 Of those on their way some are other programs': they still run, and do not hold the lock that ours take before they have a number. Whatever has
-ended since the snapshot was taken is not known to be another's. On a standby nothing is known of locks, and all hold it back.
+ended since the snapshot was taken is not known to be another's. A standby's snapshot lists none of those on their way, whatever its xmin says:
+there all hold it back.
 """
 
 

@@ -135,15 +135,15 @@ class PostgresStore(PostgresReads):
                 if not isinstance(away.__cause__, errors.LockNotAvailable) or self.hurry.is_set() or monotonic() > deadline:
                     raise
 
-    @staticmethod
-    def begin(link: Link) -> None:
-        """The first statements of a transaction."""
+    def begin(self, link: Link) -> None:
+        """The first statements of a transaction, before any that gives it a number: locking a row does."""
         if link.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
             link.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
         # What the user's role may have for its questions is not for commits.
         link.execute(
             f"SELECT set_config('lock_timeout', '{LOCK_STEP_MS}', true), set_config('statement_timeout', '0', true), "
-            f"set_config('idle_in_transaction_session_timeout', '{FROZEN_MS}', true)"
+            f"set_config('idle_in_transaction_session_timeout', '{FROZEN_MS}', true), pg_advisory_xact_lock_shared(%s)",
+            (self._key,),
         )
 
     def read(self, statement: str, values: Any = None) -> list[tuple[Any, ...]]:
@@ -232,7 +232,6 @@ class PostgresStore(PostgresReads):
         writes = sorted(commit.writes, key=lambda write: write.task_id)
         with link.pipeline():
             self.begin(link)
-            link.execute("SELECT pg_advisory_xact_lock_shared(%s)", (self._key,))
             advances = sorted(commit.advances, key=lambda advance: advance.expected.at)
             advanced = [link.execute(ADVANCE.format(t), _advance_values(advance)) for advance in advances]
             # After the positions, whose rows keep a rebuild's exchange out: what is read here holds until the end.

@@ -1,0 +1,76 @@
+"""The promise of a PostgreSQL store's change feed, where it is hardest: rows held before a commit, and a standby."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from time import monotonic, sleep
+
+import pytest
+
+from tracker.errors import StateConflict
+from tracker.query.postgres import PostgresReader
+from tracker.stores.base import Commit
+from tracker.stores.postgres import PostgresStore
+from tracker.stores.postgres_url import address
+from tracker.testing.stores.values import position, write
+
+from .postgres import Server, drop_database, new_database
+from .test_postgres_faults import changed, held
+from .test_postgres_schema import standby
+
+__all__ = ["standby"]
+
+
+@pytest.fixture
+def database15(postgres15: Server) -> Iterator[str]:
+    """A new database of the server that the standby is a copy of."""
+    url = new_database(postgres15)
+    yield url
+    drop_database(postgres15, url)
+
+
+def test_a_commit_that_holds_its_rows_first_is_told_of(database: str) -> None:
+    """After two refused commits rows are held from the load on: a commit that overtakes that one does not have it missed."""
+    with PostgresStore(database) as store, PostgresStore(database) as second, closing(PostgresReader(address(database))) as reader:
+        stale = store.commit(Commit(writes=[write("early")]))
+        now = stale
+        for _ in range(2):
+            now = second.commit(Commit(writes=[write("early", b"theirs", loaded=now)]))
+            with pytest.raises(StateConflict):
+                store.commit(Commit(writes=[write("early", b"ours", loaded=stale)]))
+        ours = store.load(["early"])["early"].revision
+        second.commit(Commit(writes=[write("late")]))
+        _, since = changed(reader, 0)
+        store.commit(Commit(writes=[write("early", b"both", loaded=ours)]))
+        after, _ = changed(reader, since)
+
+    assert "early" in after
+
+
+def test_a_commit_that_was_overtaken_is_told_of_on_a_standby(database15: str, standby: str) -> None:
+    """A standby knows less of what is on its way than a primary, and a follower of it misses nothing either."""
+    replica = f"{standby}/{database15.rpartition('/')[2]}"
+    with PostgresStore(database15) as store, PostgresStore(database15) as second:
+        store.claim([position()])
+        with held(store, Commit(writes=[write("early", b"x" * 100_000)])):
+            second.commit(Commit(writes=[write("late")]))
+            with closing(PostgresReader(address(replica))) as reader:
+                found(reader, "late")
+                between, since = changed(reader, 0)
+        with closing(PostgresReader(address(replica))) as reader:
+            found(reader, "early")
+            after, _ = changed(reader, since)
+
+    assert between | after == {"early", "late"}
+
+
+def found(reader: PostgresReader, id: str) -> None:
+    """Wait until the task has arrived."""
+    deadline = monotonic() + 20
+    while True:
+        with reader.snapshot() as snapshot:
+            if snapshot.task(id) is not None:
+                return
+        assert monotonic() < deadline
+        sleep(0.05)
