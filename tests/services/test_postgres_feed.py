@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from time import monotonic, sleep
@@ -63,6 +64,26 @@ def test_a_commit_that_was_overtaken_is_told_of_on_a_standby(database15: str, st
             after, _ = changed(reader, since)
 
     assert between | after == {"early", "late"}
+
+
+def test_a_follower_of_a_standby_is_woken_by_what_was_overtaken(database15: str, standby: str) -> None:
+    """A commit without positions that ends after a later one is heard of there, though no newer revision comes."""
+    replica = f"{standby}/{database15.rpartition('/')[2]}"
+    with PostgresStore(database15) as store, PostgresStore(database15) as second:
+        with held(store, Commit(writes=[write("early")])):
+            second.commit(Commit(writes=[write("late")]))
+            with closing(PostgresReader(address(replica))) as reader, closing(reader.commits()) as commits:
+                found(reader, "late")
+                assert commits.wait(threading.Event())
+                seen = commits._seen
+        with closing(PostgresReader(address(replica))) as reader, closing(reader.commits()) as commits:
+            found(reader, "early")
+            commits._seen = seen
+            stop = threading.Event()
+            timer = threading.Timer(3, stop.set)
+            timer.start()
+            assert commits.wait(stop)
+            timer.cancel()
 
 
 def found(reader: PostgresReader, id: str) -> None:

@@ -277,10 +277,11 @@ class PostgresCommits:
     def __init__(self, link: Link, address: Address) -> None:
         self._link, self._address = link, address
         t = address.qualifier
-        # The newest revision, what is on its way below it, where the logs are read to, and what is parked.
+        # The newest revision, what is on its way below it (a standby knows no more than where that begins), where the logs are read to, and what is parked.
         self._look = (
             f"SELECT newest, (SELECT array_agg(running::text ORDER BY running) FROM pg_snapshot_xip(pg_current_snapshot()) AS running "
             f"WHERE running::text::bigint + value::bigint < newest), "
+            f"least(pg_snapshot_xmin(pg_current_snapshot())::text::bigint + value::bigint, newest + 1), "
             f"(SELECT array_agg(next_offset ORDER BY topic, partition) FROM {t}position), (SELECT max(number) FROM {t}parked) "
             f"FROM {t}meta, (SELECT max(revision) AS newest FROM {t}task) AS of_tasks WHERE name = 'revision_base'"
         )
