@@ -35,6 +35,8 @@ FROZEN_MS = 5_000
 may have: its session is ended after this. TCP alone would let it hold them for two hours."""
 CONNECT_PATIENCE_S = 30.0
 """A server that starts, or has no connection to spare, is asked again for so long when a store is opened."""
+_DURABLE = "set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true)"
+"""A commit that a crash of the server forgets has its number given to another: a follower that has seen it would miss that one."""
 T = TypeVar("T")
 
 
@@ -139,9 +141,8 @@ class PostgresStore(PostgresReads):
         """The first statements of a transaction, before any that gives it a number: locking a row does."""
         if link.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
             link.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-        # What the user's role may have for its questions is not for commits.
         link.execute(
-            f"SELECT set_config('lock_timeout', '{LOCK_STEP_MS}', true), set_config('statement_timeout', '0', true), "
+            f"SELECT {link.untimed}, {_DURABLE}, set_config('lock_timeout', '{LOCK_STEP_MS}', true), "
             f"set_config('idle_in_transaction_session_timeout', '{FROZEN_MS}', true), pg_advisory_xact_lock_shared(%s)",
             (self._key,),
         )

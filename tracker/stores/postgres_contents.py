@@ -23,8 +23,6 @@ SHOWN = ", ".join(["id", "registers", "deleted", *(f"{name} AT TIME ZONE 'UTC'" 
 """Of a task's row, all but the revision, in the order of a `Holding`; times as SQLite has them."""
 HORIZON = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint + value::bigint - 1 FROM {0}meta WHERE name = 'revision_base'"
 """The last revision before which no commit is on its way: all later ones, some of which are there already, count as changes after."""
-NO_TIMEOUT = "SET LOCAL statement_timeout = 0"
-"""What the user's role may have for its questions is not for work on a whole store."""
 _FETCH_ROWS = 2_000
 _PARKED_PAGE = 1_000
 
@@ -95,7 +93,7 @@ class PostgresContents:
             self._link = Link.to(self._address)
             try:
                 self._link.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                self._link.execute(NO_TIMEOUT)
+                self._link.execute(f"SELECT {self._link.untimed}")
                 self._about = about(self._link, self._address)
             except BaseException:
                 self._link.close()

@@ -34,7 +34,7 @@ WAIT_STEP_S = 0.02
 CANCEL_WAIT_S = 1.0
 T = TypeVar("T")
 
-_AWAY = ("08", "53300", "57P01", "57P02", "57P03", "57P05", "40001", "40P01", "55P03", "25P03", "25006", "53200")
+_AWAY = ("08", "53300", "57P01", "57P02", "57P03", "57P05", "40001", "40P01", "55P03", "25P03", "25P04", "25006", "53200")
 """SQLSTATEs, or classes of them, that pass: the connection, too many of them, a server that stops or starts, another's lock, a standby."""
 _BUSY = re.compile(
     r"too many (?:clients|connections)|connection slots are reserved|no more connections allowed|is starting up|shutting down|in recovery mode"
@@ -67,6 +67,12 @@ class Link(psycopg.Connection[tuple[Any, ...]]):
         link.adapters.register_loader("timestamp", _Iso)
         link.adapters.register_dumper(Array, ArrayDumper)
         return link
+
+    @property
+    def untimed(self) -> str:
+        """What a SELECT does so that this transaction may take its time: what the user's role may have for its questions is not for commits."""
+        timers = ("statement_timeout", "transaction_timeout") if self.info.server_version >= 170_000 else ("statement_timeout",)
+        return ", ".join(f"set_config('{name}', '0', true)" for name in timers)
 
     def wait(self, gen: Generator[Any, Any, T], interval: float = WAIT_STEP_S, *args: Any, **words: Any) -> T:
         """See psycopg: what every statement waits in."""

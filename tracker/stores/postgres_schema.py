@@ -77,13 +77,16 @@ def migrate(address: Address, limits: Limits | None, *, to: str = "head") -> Non
     from sqlalchemy.pool import NullPool
 
     def connect() -> psycopg.Connection[Any]:
-        return psycopg.connect(address.conninfo, prepare_threshold=None)
+        return Link.connect(address.conninfo, prepare_threshold=None)
 
     engine = create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool, use_native_hstore=False)
     with translated(address):
         try:
             with engine.begin() as transaction:
                 driver: Any = transaction.connection.driver_connection
+                # Before the lock, since a snapshot of before it would not show what another has made; and in its own time.
+                driver.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE")
+                driver.execute(f"SELECT {driver.untimed}")
                 driver.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"tracker:{address.schema}",))
                 driver.execute(f'CREATE SCHEMA IF NOT EXISTS "{address.schema}"')
                 # For the migrations alone, and of this transaction alone: their statements name no schema.
@@ -107,7 +110,9 @@ def raise_base(link: Link, address: Address) -> None:
     """Let revisions go on growing where the store was restored into another cluster, whose transactions have smaller numbers."""
     newest = f"(SELECT max(revision) FROM {address.qualifier}task)"
     following = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+    link.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
     link.execute(
         f"UPDATE {address.qualifier}meta SET value = ({newest} - {following} + 1)::text "
         f"WHERE name = 'revision_base' AND {newest} >= {following} + value::bigint"
     )
+    link.execute("COMMIT")

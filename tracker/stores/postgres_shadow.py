@@ -26,7 +26,7 @@ from tracker.stores import postgres_schema, schema, tables
 from tracker.stores.base import PartitionStatus
 from tracker.stores.contents import Holding
 from tracker.stores.postgres import PostgresStore
-from tracker.stores.postgres_contents import HORIZON, NO_TIMEOUT, PostgresContents, Reads, changed_after, some
+from tracker.stores.postgres_contents import HORIZON, PostgresContents, Reads, changed_after, some
 from tracker.stores.postgres_link import Link, translated
 from tracker.stores.postgres_reads import writers_key
 from tracker.stores.postgres_rows import COLUMNS
@@ -72,7 +72,7 @@ class PostgresShadow:
     def _transaction(self) -> Iterator[Link]:
         with self._linked() as link:
             link.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-            link.execute(NO_TIMEOUT)
+            link.execute(f"SELECT {link.untimed}")
             yield link
             link.execute("COMMIT")
 
@@ -266,7 +266,7 @@ def _lock(link: Link, live: Address) -> None:
     while True:
         link.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
         link.execute(f"SET LOCAL lock_timeout = {LOCK_STEP_MS}")
-        link.execute(NO_TIMEOUT)
+        link.execute(f"SELECT {link.untimed}")
         link.execute("SELECT pg_advisory_xact_lock_shared(%s)", (writers_key(live.schema),))
         try:
             names = ", ".join(f"{live.qualifier}{name}" for name in ("position", "task", "parked", "jump"))
