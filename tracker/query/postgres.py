@@ -170,8 +170,10 @@ class PostgresSnapshot(SqlSnapshot):
         return and_(_TASK.revision > revision, _TASK.revision <= self.revision())
 
     def _said(self, where: Node | None) -> tuple[Said | None, Node | None]:
+        if where is not None and any(map(_has_null_character, _comparisons(where))):
+            return None, where  # no column can be compared with it
         said, rest = super()._said(where)
-        if said is None or where is None or not _is_of_free_text(where) or not self._has_inexact:
+        if said is None or where is None or not any(map(_is_of_free_text, _comparisons(where))) or not self._has_inexact:
             return said, rest
         # Rows whose columns are not the document's own words are found whatever the filter, and it is decided on their documents.
         return Said(or_(said.clause, and_(text(INEXACT), _TASK.state.is_not(None))), said.of_living), where
@@ -181,14 +183,25 @@ class PostgresSnapshot(SqlSnapshot):
         return bool(self._reads.read(f"SELECT 1 FROM {self._address.qualifier}task WHERE {INEXACT} LIMIT 1"))
 
 
-def _is_of_free_text(node: Node) -> bool:
-    """Whether a filter looks at a column of any text."""
+def _comparisons(node: Node) -> Iterator[Compare | In]:
+    """Those of a filter, wherever they stand in it."""
     if isinstance(node, And | Or):
-        return any(map(_is_of_free_text, node.nodes))
-    if isinstance(node, Not):
-        return _is_of_free_text(node.node)
-    free = node.field.kind in (Kind.TEXT, Kind.LABEL) or (node.field.kind is Kind.ID and node.field is not FIELDS["id"])
-    return free and isinstance(node, Compare | In)
+        for each in node.nodes:
+            yield from _comparisons(each)
+    elif isinstance(node, Not):
+        yield from _comparisons(node.node)
+    elif isinstance(node, Compare | In):
+        yield node
+
+
+def _is_of_free_text(node: Compare | In) -> bool:
+    """Whether it looks at a column of any text."""
+    return node.field.kind in (Kind.TEXT, Kind.LABEL) or (node.field.kind is Kind.ID and node.field is not FIELDS["id"])
+
+
+def _has_null_character(node: Compare | In) -> bool:
+    """Whether it looks for U+0000."""
+    return any(isinstance(value, str) and "\0" in value for value in (node.values if isinstance(node, In) else (node.value,)))
 
 
 class PostgresReader:
