@@ -15,6 +15,8 @@ from tracker.stores.postgres import PostgresStore
 from tracker.stores.postgres_link import Link
 from tracker.testing.stores.values import advance, position, write
 
+from .postgres import PASSWORD
+
 
 def setting(database: str, name: str, value: str) -> None:
     """Give the database a setting."""
@@ -87,3 +89,18 @@ def test_a_commit_is_on_the_disk_before_it_is_told(database: str) -> None:
     with PostgresStore(database) as store:
         store.transact(work)
     assert seen == [("on",)]
+
+
+def test_a_role_that_may_not_make_schemas_has_its_own(database: str) -> None:
+    """Who owns the schema that is named makes and migrates a store in it, and needs no right to the database."""
+    role = f"u{database[-6:]}"
+    with psycopg.connect(database, autocommit=True) as hand:
+        hand.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'")
+        hand.execute(f"CREATE SCHEMA theirs AUTHORIZATION {role}")
+        try:
+            with PostgresStore(f"{database.replace(f'postgres:{PASSWORD}@', f'{role}:x@')}?schema=theirs") as store:
+                store.commit(Commit(writes=[write("a")]))
+                assert set(store.load(["a"])) == {"a"}
+        finally:
+            hand.execute(f"DROP OWNED BY {role} CASCADE")
+            hand.execute(f"DROP ROLE {role}")

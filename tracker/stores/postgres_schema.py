@@ -88,7 +88,9 @@ def migrate(address: Address, limits: Limits | None, *, to: str = "head") -> Non
                 driver.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE")
                 driver.execute(f"SELECT {driver.untimed}")
                 driver.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"tracker:{address.schema}",))
-                driver.execute(f'CREATE SCHEMA IF NOT EXISTS "{address.schema}"')
+                # Not IF NOT EXISTS, for which the user needs the right to make schemas though it is there.
+                if not driver.execute("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = %s", (address.schema,)).fetchone():
+                    driver.execute(f'CREATE SCHEMA "{address.schema}"')
                 # For the migrations alone, and of this transaction alone: their statements name no schema.
                 driver.execute(f'SET LOCAL search_path TO "{address.schema}"')
                 cursor = driver.execute(_TABLES, (address.schema, ["meta"]))
