@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -272,6 +273,19 @@ def test_who_hurries_does_not_wait_for_another_transaction(store: PostgresStore,
 
     assert store.load(["a", "b"])["a"].registers == b"theirs"
     assert set(store.load(["a", "b"])) == {"a"}
+
+
+def test_who_hurries_does_not_wait_for_a_silent_server(store: PostgresStore) -> None:
+    """One that takes connections and says nothing (it is frozen, or a cable is cut) has ten seconds, and a stop has fewer."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store._drop()
+        store.address = address(f"postgresql://postgres@127.0.0.1:{silent.getsockname()[1]}/nothing")
+        timer = threading.Timer(0.3, store.hurry.set)
+        timer.start()
+        started = monotonic()
+        with pytest.raises(StoreUnavailable, match="given up"):
+            store.load(["a"])
+        assert monotonic() - started < 1.3
 
 
 def test_another_transaction_is_waited_for(store: PostgresStore, database: str) -> None:

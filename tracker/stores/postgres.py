@@ -79,7 +79,7 @@ class PostgresStore(PostgresReads):
 
     def _connected(self, *, create: bool = False, opening: bool = False) -> Link:
         """A new connection, its store checked again: it may be another server by now."""
-        link = Link.to(self.address)
+        link = Link.unless(self.hurry.is_set, self.address)
         try:
             self.limits = postgres_schema.prepare(link, self.address, self._limits, create=create, opening=opening)
             self._name = self._name or _named(link.rows(self._this_name))
@@ -87,7 +87,6 @@ class PostgresStore(PostgresReads):
         except BaseException:
             link.close()
             raise
-        link.ended = self.hurry.is_set
         return link
 
     def __enter__(self) -> Self:

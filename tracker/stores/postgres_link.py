@@ -7,7 +7,9 @@ session's settings or locks, and schema names are written out.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Self, TypeVar
@@ -66,6 +68,26 @@ class Link(psycopg.Connection[tuple[Any, ...]]):
         link = cls.connect(address.conninfo, autocommit=True, prepare_threshold=None)
         link.adapters.register_loader("timestamp", _Iso)
         link.adapters.register_dumper(Array, ArrayDumper)
+        return link
+
+    @classmethod
+    def unless(cls, ended: Callable[[], bool], address: Address) -> Self:
+        """`to`, whose wait for a server that says nothing, seconds, has an end of ours too: it is left to itself then."""
+        opening: Future[Self] = Future()
+
+        def connect() -> None:
+            try:
+                opening.set_result(cls.to(address))
+            except BaseException as error:  # noqa: BLE001 - it is raised in the other thread
+                opening.set_exception(error)
+
+        threading.Thread(target=connect, name="tracker-connect", daemon=True).start()
+        while not wait([opening], WAIT_STEP_S).done:
+            if ended():
+                opening.add_done_callback(lambda done: done.exception() or done.result().close())
+                raise Ended
+        link = opening.result()
+        link.ended = ended
         return link
 
     @property
