@@ -45,6 +45,16 @@ def test_a_purge_in_json_has_the_promised_shape(cli) -> None:
 
 
 @pytest.mark.usefixtures("filled")
+def test_an_event_that_a_purged_task_ignores_is_warned_of(cli) -> None:
+    """It is written all the same; one of a later attempt, which opens the task again, is no matter."""
+    cli("purge", "--keep-completed", "1h")
+
+    result = cli("emit", "launched", "t1")
+    assert (result.code, "warning: task " + PURGED in result.err, "--attempt" in result.err) == (0, True, True)
+    assert "warning" not in cli("emit", "launched", "t1", "--attempt", "2").err
+
+
+@pytest.mark.usefixtures("filled")
 def test_a_dry_run_counts_and_changes_nothing(cli, folder: Path) -> None:
     """Not even a revision."""
     before = cli("status", "--json").json["revision"]
