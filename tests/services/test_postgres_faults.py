@@ -302,7 +302,7 @@ def test_another_transaction_is_waited_for(store: PostgresStore, database: str) 
 
 
 def test_after_two_conflicts_the_rows_are_held(store: PostgresStore, database: str) -> None:
-    """A third commit in a row can't be refused: what it loaded is locked until it is written."""
+    """For a third commit in a row what it loaded is locked until it is written."""
     revision = store.commit(Commit(writes=[write("a"), write("b")]))
     with PostgresStore(database) as second:
         for _ in range(2):
@@ -444,3 +444,22 @@ def test_long_and_odd_texts_are_found_by_their_documents(database: str) -> None:
             )
         }
     assert list(found.values()) == [["long"], ["other"], ["long", "other"], [], ["even"], ["plain"], ["even", "odd", "other", "plain"]]
+
+
+def test_parents_are_those_of_the_documents(database: str) -> None:
+    """A task whose parentId is longer than the column, or has a U+0000, is not the child of a task whose id looks like the column."""
+    long = "p" * 256
+    with PostgresStore(database) as store:
+        fold_and_commit(
+            store,
+            [
+                event("not long's", "created", parentId=long + "x"),
+                event("not odd's", "created", parentId="a\0b"),
+                event("long's", "created", parentId=long),
+                event("x", "created", parentId="a\ufffdc"),
+            ],
+        )
+    with closing(PostgresReader(address(database))) as reader, reader.snapshot() as snapshot:
+        ids = [long, "a\ufffdb", "a\ufffdc"]
+        assert [(row.key, row.id) for row in snapshot.children(ids, 5)] == [(("a\ufffdc",), "x"), ((long,), "long's")]
+        assert snapshot.parents_among(ids) == {long, "a\ufffdc"}

@@ -8,10 +8,12 @@ nothing.
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
+from itertools import islice
 from math import inf
 from time import monotonic
 from typing import Any
@@ -26,12 +28,13 @@ from tracker.query.base import Row
 from tracker.query.clauses import Clause
 from tracker.query.fields import FIELDS, Kind
 from tracker.query.functions import Bound
+from tracker.query.predicate import reader
 from tracker.query.sql import Said, SqlSnapshot
 from tracker.query.tree import And, Compare, In, Node, Not, Or
 from tracker.stores import postgres_schema, tables
 from tracker.stores.postgres_link import Ended, Link, translated
 from tracker.stores.postgres_reads import PostgresReads, writers_key
-from tracker.stores.postgres_text import INEXACT
+from tracker.stores.postgres_text import INEXACT, MAX_INDEXED
 from tracker.stores.postgres_url import Address
 
 _MAX_IDLE = 8
@@ -178,9 +181,26 @@ class PostgresSnapshot(SqlSnapshot):
         # Rows whose columns are not the document's own words are found whatever the filter, and it is decided on their documents.
         return Said(or_(said.clause, and_(text(INEXACT), _TASK.state.is_not(None))), said.of_living), where
 
+    def children(self, ids: Sequence[str], limit: int) -> Iterator[Row]:
+        """Tasks with these parents, by parent and id; the key is the parent's id."""
+        if not any(map(_is_inexact, ids)):
+            return super().children(ids, limit)
+        parent = reader(FIELDS["parentId"])
+        return islice((row for row in super().children(ids, sys.maxsize) if parent(row) == row.key[0]), limit)
+
+    def parents_among(self, ids: Sequence[str]) -> set[str]:
+        """Those of them that are a task's parent: read off an index."""
+        found = super().parents_among(ids)
+        return {id for id in found if not _is_inexact(id) or any(True for _ in self.children([id], 1))}
+
     @cached_property
     def _has_inexact(self) -> bool:
         return bool(self._reads.read(f"SELECT 1 FROM {self._address.qualifier}task WHERE {INEXACT} LIMIT 1"))
+
+
+def _is_inexact(id: str) -> bool:
+    """Whether a column with this text may be of a document with another."""
+    return len(id) >= MAX_INDEXED or "\ufffd" in id
 
 
 def _comparisons(node: Node) -> Iterator[Compare | In]:

@@ -194,8 +194,8 @@ class PostgresStore(PostgresReads):
     def load(self, task_ids: Sequence[str]) -> Mapping[str, Loaded]:
         """The states that the store has; ids that it does not have are absent.
 
-        After two refused commits in a row the rows of the last one are locked first, in id order, so that the third can't be refused;
-        the transaction stays open for the commit that follows.
+        After two refused commits in a row the rows of the last one are locked first, in id order, so that the third can be refused
+        only for what was changed between the two; the transaction stays open for the commit that follows.
         """
         self._unlock()
         statement = f"SELECT id, registers, revision FROM {self.qualifier}task WHERE id = ANY(%s)"
