@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from time import monotonic, sleep
 
+import psycopg
 import pytest
 
-from tracker.errors import StateConflict
+from tracker.errors import StateConflict, StoreReplaced
 from tracker.query.postgres import PostgresReader
 from tracker.stores.base import Commit
 from tracker.stores.postgres import PostgresStore
@@ -84,6 +85,46 @@ def test_a_follower_of_a_standby_is_woken_by_what_was_overtaken(database15: str,
             timer.start()
             assert commits.wait(stop)
             timer.cancel()
+
+
+def test_what_was_loaded_before_a_failover_is_not_written_after_it(database15: str, standby: str) -> None:
+    """A standby that is promoted has not the last commit, and gives its number to another: that one is not overwritten."""
+    replica = f"{standby}/{database15.rpartition('/')[2]}"
+    with PostgresStore(database15) as store, PostgresStore(database15) as second:
+        known = second.commit(Commit(writes=[write("a")]))
+        with psycopg.connect(replica, autocommit=True) as hand:
+            until(lambda: hand.execute(f"SELECT 1 FROM task WHERE revision = {known}").fetchone())
+            hand.execute("ALTER SYSTEM SET primary_conninfo = ''")
+            hand.execute("SELECT pg_reload_conf()")
+            until(lambda: not hand.execute("SELECT 1 FROM pg_stat_wal_receiver").fetchone())
+            lost = second.commit(Commit(writes=[write("a", b"lost", loaded=known)]))
+            assert store.load(["a"])["a"].revision == lost
+            hand.execute("SELECT pg_promote()")
+        for each in (store, second):
+            each._drop()
+            each.address = address(replica)
+        second.claim([])
+        while known < lost:
+            known = second.commit(Commit(writes=[write("a", b"theirs", loaded=known)]))
+        assert known == lost
+        with pytest.raises(StoreReplaced, match="another server"):
+            store.commit(Commit(writes=[write("a", b"ours", loaded=lost)]))
+        store.claim([])
+        assert store.load(["a"])["a"].registers == b"theirs"
+        store.commit(Commit(writes=[write("a", b"both", loaded=lost)]))
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait for it."""
+    deadline = monotonic() + 20
+    while True:
+        try:
+            if true():
+                return
+        except psycopg.errors.UndefinedTable:  # it has not arrived yet
+            pass
+        assert monotonic() < deadline
+        sleep(0.05)
 
 
 def found(reader: PostgresReader, id: str) -> None:

@@ -37,6 +37,10 @@ CONNECT_PATIENCE_S = 30.0
 """A server that starts, or has no connection to spare, is asked again for so long when a store is opened."""
 _DURABLE = "set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true)"
 """A commit that a crash of the server forgets has its number given to another: a follower that has seen it would miss that one."""
+_OTHER = "of another server"
+"""No store's name."""
+_HISTORY = "SELECT system_identifier, left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system()"
+"""The cluster, and its timeline: a standby that is promoted begins another. Something like PostgreSQL may not tell."""
 T = TypeVar("T")
 
 
@@ -53,6 +57,8 @@ class PostgresStore(PostgresReads):
         self._this_name = f"SELECT value FROM {self.qualifier}meta WHERE name = 'store'"
         self._name = ""
         """The store's own, when it was claimed last: a rebuild's exchange gives it another."""
+        self._history: list[tuple[Any, ...]] = []
+        """The server's: where it is another's, the last commits of before may be gone, and their numbers given to others."""
         self._link: Link | None = self._patiently_connected(create=create)
         self._refused = 0
         """Commits in a row that met another writer's change."""
@@ -82,7 +88,12 @@ class PostgresStore(PostgresReads):
         link = Link.unless(self.hurry.is_set, self.address)
         try:
             self.limits = postgres_schema.prepare(link, self.address, self._limits, create=create, opening=opening)
-            self._name = self._name or _named(link.rows(self._this_name))
+            history = []
+            with suppress(errors.FeatureNotSupported, errors.InsufficientPrivilege, errors.UndefinedFunction):
+                history = link.rows(_HISTORY)
+            if history != self._history and self._name:
+                self._name = _OTHER
+            self._name, self._history = self._name or _named(link.rows(self._this_name)), history
             postgres_schema.raise_base(link, self.address)
         except BaseException:
             link.close()
@@ -244,7 +255,8 @@ class PostgresStore(PostgresReads):
             for jump in commit.jumps:
                 link.execute(JUMP.format(t), (*jump.at, jump.stored, jump.chosen, jump.policy, jump.when))
         if _named(name.fetchall()) != self._name:
-            raise StoreReplaced("the store was rebuilt meanwhile, and nothing was written: what was read before is of the one before it")
+            what = "another server has it now" if self._name == _OTHER else "it was rebuilt meanwhile"
+            raise StoreReplaced(f"{what}, and nothing was written: what was read of the store before is of the one before it")
         for advance, cursor in zip(advances, advanced, strict=True):
             if cursor.rowcount != 1:
                 expected = advance.expected
