@@ -47,11 +47,13 @@ T = TypeVar("T")
 class PostgresStore(PostgresReads):
     """A store in one schema of a PostgreSQL database; see `tracker.stores.base.StatusStore` for its promises."""
 
-    def __init__(self, url: str | Address, *, limits: Limits | None = None, create: bool = True) -> None:
+    def __init__(
+        self, url: str | Address, *, limits: Limits | None = None, create: bool = True, hurry: threading.Event | None = None
+    ) -> None:
         self.address = url if isinstance(url, Address) else address(url)
         super().__init__(self.address.qualifier)
         self._key = writers_key(self.address.schema)
-        self.hurry = threading.Event()
+        self.hurry = hurry or threading.Event()
         self._limits = limits
         """Those that were asked for: a rebuild may have given the store others since."""
         self._this_name = f"SELECT value FROM {self.qualifier}meta WHERE name = 'store'"
@@ -76,8 +78,10 @@ class PostgresStore(PostgresReads):
             try:
                 return self._connected(create=create, opening=True)
             except psycopg.OperationalError as error:
-                if not is_passing(error) or monotonic() > deadline:
+                if not is_passing(error) or monotonic() > deadline or self.hurry.is_set():
                     raise translation(error, self.address) from error
+            except Ended:
+                raise StoreUnavailable(f"{self.address.shown} was waited for, and then no more") from None
             except psycopg.Error as error:
                 raise translation(error, self.address) from error
             self.hurry.wait(wait_s)
