@@ -392,6 +392,18 @@ def test_a_question_that_takes_too_long_ends(database: str) -> None:
         assert hand.execute("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(%' AND state = 'active'").fetchall() == []
 
 
+@pytest.mark.usefixtures("store")
+def test_a_question_does_not_wait_for_a_silent_server(database: str) -> None:
+    """Where it needs a new connection, its time limit holds for that too."""
+    with closing(PostgresReader(address(database))) as reader, socket.create_server(("127.0.0.1", 0)) as silent:
+        reader._idle.pop().close()
+        reader._address = address(f"postgresql://postgres@127.0.0.1:{silent.getsockname()[1]}/nothing")
+        started = monotonic()
+        with pytest.raises(TooLong), reader.snapshot(timeout_s=0.3):
+            pytest.fail("nothing can be read")
+        assert monotonic() - started < 2
+
+
 def test_a_role_s_time_limit_is_not_for_commits(database: str) -> None:
     """A user whose questions may take 50 ms writes a batch that takes longer."""
     with other(database) as hand:

@@ -224,6 +224,10 @@ def _has_null_character(node: Compare | In) -> bool:
     return any(isinstance(value, str) and "\0" in value for value in (node.values if isinstance(node, In) else (node.value,)))
 
 
+def _never() -> bool:
+    return False
+
+
 class PostgresReader:
     """A PostgreSQL store that is open for reading. Raises `NotFound`, `StoreMismatch` or `StoreError` on opening, `StoreError` later."""
 
@@ -237,9 +241,9 @@ class PostgresReader:
         link = self._connect()
         self._idle.append(link)
 
-    def _connect(self) -> Link:
-        with translated(self._address):
-            link = Link.to(self._address)
+    def _connect(self, ended: Callable[[], bool] = _never) -> Link:
+        with reading(self._address):
+            link = Link.unless(ended, self._address)
             try:
                 self.limits = postgres_schema.check(link, self._address, None)
             except BaseException:
@@ -281,8 +285,7 @@ class PostgresReader:
                     return link
                 except psycopg.Error:  # the server was restarted meanwhile, or a proxy has closed it
                     link.close()
-        link = self._connect()
-        link.ended = ended
+        link = self._connect(ended)
         with reading(self._address):
             link.execute(begin)
         return link
@@ -296,10 +299,6 @@ class PostgresReader:
         self._closed = True
         while self._idle:
             self._idle.pop().close()
-
-
-def _never() -> bool:
-    return False
 
 
 class PostgresCommits:
