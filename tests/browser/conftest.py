@@ -20,7 +20,7 @@ CHROMIUM = "/usr/bin/chromium"
 INSTALL_S = 300
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while Playwright runs, nobody else can have an event loop in this thread
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium, installed where that is possible."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -70,6 +70,20 @@ def test_differences_need_an_operator(cli: Cli, store: Path) -> None:
     assert (again.code, "no exchange to take back" in again.err) == (1, True)
 
 
+def test_purged_tasks_are_left_out_and_said_to_be(cli: Cli, store: Path) -> None:
+    """By verify, by diff with the log, and by a rebuild, which keeps them; with --forget-purged they come back."""
+    assert store.exists()
+    assert cli("purge", "--keep-completed", "1h", "--json").json["purged"] == 1
+    assert "1 purged left out: 0 different" in cli("verify").out
+    assert (cli("verify", "--sample", "100", "--json").json["leftOut"], cli("verify", "--json").json["leftOut"]) == (1, 1)
+    assert "4 tasks compared, 1 purged left out, 0 different" in cli("diff", "live", "events.jsonl").out
+    assert "4 tasks compared, 1 purged one kept, 0 different" in cli("rebuild").out
+    assert cli("get", "t1").code == 1
+    done = cli("rebuild", "--forget-purged", "--json")
+    assert (done.code, done.json["purged"], done.json["leftOut"]) == (0, 0, 1)
+    assert cli("get", "t1").code == 0
+
+
 def test_a_note_of_another_release_is_shown(cli: Cli, store: Path) -> None:
     """Status says that there is one, and no more."""
     with closing(sqlite3.connect(store)) as connection, connection:

@@ -21,6 +21,7 @@ from tracker.rebuild import following
 from tracker.rebuild.differences import content_hash
 from tracker.rebuild.run import noted, to_text
 from tracker.sources.jsonl import JsonlSource
+from tracker.stores import schema
 from tracker.stores.base import Commit
 from tracker.stores.open import open_contents, open_shadow, open_store
 
@@ -235,6 +236,18 @@ def test_a_new_fold_version(live: Path, log: Path) -> None:
     assert rebuilt(live, log).note.state == "swapped"
     with open_store(url(live)) as store:
         assert store.task_count() == TASKS
+
+
+def test_an_older_schema_of_another_fold(tmp_path: Path) -> None:
+    """Both at once, as a store of long ago: it is migrated and rebuilt; a log that it has never read is read to its end."""
+    log, store = log_in(tmp_path), tmp_path / "status.db"
+    schema.migrate(str(store), None, to="0001")
+    with closing(sqlite3.connect(store)) as connection, connection:
+        connection.execute("UPDATE meta SET value = '0' WHERE name = 'fold_version'")
+    assert rebuilt(store, log, accept=True).note.state == "swapped"
+    plain = tmp_path / "plain.db"
+    worked(plain, log)
+    assert hash_of(store) == hash_of(plain)
 
 
 @pytest.mark.parametrize("seam", ["building", "catching-up", "verifying", "verified", "swapping", "standing", "swapped"])

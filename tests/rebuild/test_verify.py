@@ -155,17 +155,6 @@ def test_hashes_are_equal_for_equal_contents(live: Path, tmp_path: Path) -> None
     assert hash_of(live) != hash_of(other)
 
 
-def test_ids_may_be_left_out(live: Path, tmp_path: Path) -> None:
-    """They are counted, not compared."""
-    other = tmp_path / "other.db"
-    other.write_bytes(live.read_bytes())
-    plant(other, task_id(4))
-    comparison = Comparison()
-    with opened(live) as a, opened(other) as b:
-        assert list(differing(a, b, comparison, lambda id: id == task_id(4))) == []
-    assert (comparison.left_out, comparison.hash_a) == (1, comparison.hash_b)
-
-
 def test_positions_are_compared(live: Path, log: Path, tmp_path: Path) -> None:
     """Stores that have read to different places say so."""
     other = tmp_path / "other.db"

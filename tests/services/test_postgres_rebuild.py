@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any, Self
@@ -23,8 +24,10 @@ from tracker import replay
 from tracker.cli import main
 from tracker.errors import StoreChanged, StoreError, StoreReplaced
 from tracker.fold.state import from_bytes, to_bytes
+from tracker.model.kinds import TaskType
 from tracker.model.limits import Limits
 from tracker.projector import Options, Projector
+from tracker.projector.retention import purge
 from tracker.query import connect
 from tracker.rebuild.copying import copy
 from tracker.rebuild.differences import content_hash
@@ -300,3 +303,41 @@ def test_a_copy_from_sqlite_and_back(database: str, log: Path, tmp_path: Path) -
     worked(database, log)
     worked(there, log)
     assert hash_of(database) == hash_of(there)
+
+
+def test_purged_tasks_stay_purged_and_are_copied(live: str, log: Path, tmp_path: Path) -> None:
+    """Purged before a rebuild and during it, opened again or not: no difference, no byte changed, left out where the log is asked; copies have them."""
+    ages_s: dict[TaskType, float] = {"QPOC": 1.0}
+    later = datetime(2100, 1, 1, tzinfo=UTC)
+    with open_store(live) as store:
+        purge(store, ages_s, later)
+    before: list[str] = []
+
+    def purge_more(seam: str) -> None:
+        if seam == "swapping":
+            with open_store(live) as store:
+                purge(store, {"QUARTZ": 1.0}, later)
+            before.append(hash_of(live))
+
+    note = rebuilt(live, log, seam=purge_more).note
+    assert (note.state, note.different, note.left_out) == ("swapped", 0, 0)
+    assert [hash_of(live)] == before
+    with open_contents(live) as contents:
+        purged = contents.purged()
+    assert 0 < note.purged < len(purged) < TASKS
+    found = asyncio.run(verify_all(lambda: open_contents(live), Logs(source=str(log))))
+    assert (found.tasks, found.left_out, found.different) == (TASKS - len(purged), len(purged), 0)
+    found = asyncio.run(verify_some(lambda: open_contents(live), Logs(source=str(log)), 1_000, Random(1)))
+    assert (found.tasks, found.left_out, found.different) == (TASKS - len(purged), len(purged), 0)
+    file = f"sqlite:///{tmp_path / 'copy.db'}"
+    back = f"{live}?schema=back"
+    for one, other in ((live, file), (file, back)):
+        with open_contents(one) as contents, open_store(other) as target:
+            copy(contents, target)
+            assert list(target.purged()) == list(purged)
+    assert hash_of(live) == hash_of(file) == hash_of(back)
+    with psycopg.connect(live) as connection:
+        rows = "SELECT id, deleted, purged_at FROM {}.task ORDER BY id"
+        assert connection.execute(rows.format("public")).fetchall() == connection.execute(rows.format("back")).fetchall()
+    assert rebuilt(live, log, forget_purged=True).note.left_out == len(purged)
+    assert asyncio.run(verify_all(lambda: open_contents(live), Logs(source=str(log)))).left_out == 0

@@ -26,7 +26,7 @@ from tracker.fold.state import TaskState, from_bytes, to_bytes
 from tracker.fold.view import extension, view
 from tracker.model.records import Batch, Record
 from tracker.projector import SEAMS, Options, Projection, retry_parked
-from tracker.projector.retention import TYPES, carry_purged, count_due, moment_known, purge, purged_ids
+from tracker.projector.retention import TYPES, carry_purged, count_due, moment_known, purge
 from tracker.query import TaskQuery
 from tracker.sources.memory import END, PAUSE, Item, Script
 from tracker.stores.base import Commit, Counters, ParkedRecord, StatusStore
@@ -351,6 +351,11 @@ async def test_reopened_tasks_are_found_by_what_was_cut(store: StatusStore, open
         assert "purged" in (await query.why("old") or {})
 
 
+def marks(store: StatusStore) -> Iterable[tuple[str, bytes]]:
+    """Ids and states of what was purged."""
+    return {id: each.registers for id, each in store.load(store.purged()).items()}.items()
+
+
 def test_what_was_purged_is_carried_into_a_store_folded_anew(store: StatusStore) -> None:
     """Marks are there, with what later attempts said, whatever the log had of them and whenever it is folded; deleted stays deleted."""
     log = [each for task in ("a", "b", "c", "d") for each in life(task)]
@@ -363,7 +368,7 @@ def test_what_was_purged_is_carried_into_a_store_folded_anew(store: StatusStore)
         anew = MemoryStore()
         for each in order:
             if each is None:
-                assert carry_purged(store, anew) == 4
+                assert carry_purged(marks(store), anew) == 4
             else:
                 fold_in(anew, [each])
 
@@ -371,7 +376,19 @@ def test_what_was_purged_is_carried_into_a_store_folded_anew(store: StatusStore)
             id: each.registers for id, each in store.load(["a", "b", "d"]).items()
         }
         assert state(anew, "c").forgotten is True
-        assert list(purged_ids(anew)) == ["a", "b", "d"]
+        assert list(anew.purged()) == ["a", "b", "d"]
+
+
+def test_a_store_that_has_read_further_keeps_what_was_opened_again(store: StatusStore) -> None:
+    """The other does not know of the second attempt: the mark must not swallow it. Nor does it come twice where both know."""
+    again = [event("a", "launched", RECENT, attempt=2)]
+    fold_in(store, [*life("a"), *life("b")])
+    purge(store, ALL, NOW)
+    anew = MemoryStore()
+    fold_in(anew, [*life("a"), *life("b"), *again])
+
+    assert carry_purged(marks(store), anew, ahead=True) == 2
+    assert (state(anew, "a").attempt, state(anew, "a").purged, list(anew.purged())) == (2, None, ["b"])
 
 
 RESTLESS = 60

@@ -70,7 +70,7 @@ def test_another_fold_is_refused_before_it_is_migrated(path: Path) -> None:
     """With the command that mends it; what was there is as it was."""
     with closing(sqlite3.connect(path)) as hand, hand:
         hand.execute("UPDATE meta SET value = '99' WHERE name = 'fold_version'")
-    with pytest.raises(StoreMismatch, match="fold the log again into a new store"):
+    with pytest.raises(StoreMismatch, match="fold the log again beside it with 'tracker rebuild'"):
         open_store(f"sqlite:///{path}")
     with closing(sqlite3.connect(path)) as hand:
         version = hand.execute("SELECT version_num FROM alembic_version").fetchone()

@@ -114,12 +114,13 @@ def test_the_report_in_json_has_the_promised_shape():
     status = _partition(end_offset=100, end_seen_at="2026-01-01T00:00:00Z")
     jump = Jump(at=TopicPartition("t", 0), stored=1, chosen=5, policy="earliest", when="2026-01-01T00:00:00Z")
     counters = {"read": 70, "applied": 70, "unchanged": 0, "ignored": 0, "parked": 0}
+    unheld = {"worker": None, "claimedAt": None, "committedAt": None}
     assert report(Facts([status], [jump], {"not-json": 2}, 9, 5, StoreSize(4096, 1024), 3), NOON).to_json() == {
         "counters": counters,
         "balanced": True,
         "tasks": 9,
         "partitions": [
-            {"topic": "t", "partition": 0, "nextOffset": 70, "endOffset": 100, "lagRecords": None, "lagSeconds": None, **counters}
+            {"topic": "t", "partition": 0, "nextOffset": 70, "endOffset": 100, "lagRecords": None, "lagSeconds": None, **counters, **unheld}
         ],
         "lagUnknown": [{"topic": "t", "partition": 0, "since": "2026-01-01T00:00:00Z"}],
         "parkedByReason": {"not-json": 2},

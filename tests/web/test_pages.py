@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -11,9 +15,11 @@ import pytest
 from tests.unit.query_store import event
 from tests.web.reading_pages import Page
 from tracker.fold.event import TaskEvent
+from tracker.model.records import Position
+from tracker.stores.open import open_store
 from tracker.web.markup import POLICY, assets
 
-HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">&amp;\u202e{{ 7*7 }}'
+HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)">&amp;\u202e{{ 1234*5678 }}'
 PAGES = (
     "/",
     "/?panels=on",
@@ -114,6 +120,14 @@ async def test_a_bar_of_the_histogram_is_a_stretch_of_time(served) -> None:
     assert sorted(listed) == sorted(ended.rows)
 
 
+async def test_what_runs_is_drawn_by_when_it_was_created(served) -> None:
+    """By when it ended there would be nothing to see; a time that the address names is kept to."""
+    client = await served(*tasks())
+    running = '&filters=state eq "RUNNING"'
+    assert [tag for tag in (await read(client, "/?part=panels" + running)).all("a") if "data-start" in tag.attributes]
+    assert not [tag for tag in (await read(client, "/?part=panels&over=completed" + running)).all("a") if "data-start" in tag.attributes]
+
+
 async def test_pages_of_a_list_have_each_task_once(served) -> None:
     """By the links alone, whatever it is sorted by."""
     client = await served(*tasks(60))
@@ -184,7 +198,7 @@ async def test_hostile_texts_are_text(served) -> None:
         assert [tag for tag in page.all("script") if tag.text] == []
         shown = [tag.text for tag in page.all("bdi")]
         assert any(text.startswith("<script>alert(1)</script><img") for text in shown)
-        assert [text for text in shown if "\u202e" in text or "49" in text] == []
+        assert [text for text in shown if "\u202e" in text or "7006652" in text] == []
     page = await read(client, f"/task?id={quote(HOSTILE)}")
     assert HOSTILE.replace("\u202e", "\ufffd") == page.one("h1").text
     assert max(len(tag.text) for tag in page.classed("text")) < 5_000
@@ -298,3 +312,37 @@ async def test_a_theme_is_kept_in_a_cookie(served) -> None:
     assert Page((await client.get("/")).text).one("html").attributes["data-theme"] == "dark"
     for place in ("//evil.example", "https://evil.example", "/\\evil.example", "x"):
         assert (await client.get("/look", params={"theme": "dark", "back": place})).headers["location"] == "/"
+
+
+@pytest.mark.parametrize(
+    ("note", "said"),
+    [
+        ({}, "in a state that this release does not know"),
+        ({"state": "different", "sources": ["events.jsonl"], "tasks": 9, "different": 2, "notedAt": "2026-01-01T00:00:00Z"}, "2 different"),
+        ({"state": "building", "sources": ["<b>"], "done": 1, "total": 4, "notedAt": "2026-01-01T00:00:00Z"}, "25%"),
+    ],
+)
+async def test_the_last_rebuild_is_told(served, tmp_path: Path, note: dict[str, Any], said: str) -> None:
+    """As it has noted it in the store, by whatever release."""
+    client = await served(*tasks())
+    assert "Last rebuild" not in (await client.get("/system")).text
+    with closing(sqlite3.connect(tmp_path / "status.db")) as connection, connection:
+        connection.execute("INSERT INTO meta VALUES ('rebuild', ?)", (json.dumps(note),))
+    text = (await client.get("/system")).text
+    assert "Last rebuild" in text
+    assert said in text
+    assert "<b></bdi>" not in text
+
+
+async def test_who_holds_a_partition_is_told(served, tmp_path: Path) -> None:
+    """The worker's name and since when; nothing where nobody has said."""
+    client = await served(*tasks())
+    with open_store(f"sqlite:///{tmp_path}/status.db") as store:
+        store.claim([Position("t", 0, 0)])
+        assert "worker-7" not in (await client.get("/system")).text
+        store.claim([Position("t", 0, 0)], "worker-7")
+        since = store.partitions()[0].claimed_at
+    assert since is not None
+    text = (await client.get("/system")).text
+    assert "worker-7" in text
+    assert f'datetime="{since}"' in text

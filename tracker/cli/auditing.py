@@ -70,7 +70,7 @@ def _report(found: Verified, seed: int | None, *, as_json: bool) -> None:
     for pair in found.pairs:
         differing.show(pair, found.limits, found.limits, why=True, names=("the store", "the log"))
     of_seed = "" if seed is None else f" (seed {seed})"
-    left_out = f", {found.left_out:,} left out" if found.left_out else ""
+    left_out = f", {found.left_out:,} purged left out" if found.left_out else ""
     output.write_line(f"{found.tasks:,} tasks folded again from {found.read:,} records{of_seed}{left_out}: {found.different:,} different")
     if not found.whole:
         output.write_line(

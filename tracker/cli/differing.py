@@ -71,7 +71,8 @@ async def _diff(a: str, b: str, settings: Settings, *, why: bool, limit: int, as
                 f"{output.visible(each.topic)}, partition {each.partition}: {_offset(each.a)} in {a}, {_offset(each.b)} in {b}"
             )
         more = f" (the first {limit} are shown)" if comparison.different > limit else ""
-        output.write_line(f"{comparison.tasks:,} tasks compared, {comparison.different:,} different{more}")
+        left_out = f", {comparison.left_out:,} purged left out" if comparison.left_out else ""
+        output.write_line(f"{comparison.tasks:,} tasks compared{left_out}, {comparison.different:,} different{more}")
     if comparison.different or moved:
         raise typer.Exit(DIFFERENT)
 

@@ -26,6 +26,9 @@ Files = Annotated[
 ]
 Accept = Annotated[bool, typer.Option("--accept", help="Exchange although there are differences.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Begin anew: what an earlier rebuild has left is dropped.")]
+ForgetPurged = Annotated[
+    bool, typer.Option("--forget-purged", help="Let tasks that were purged come back as the log has them, for a longer retention.")
+]
 Throttle = Annotated[
     str | None,
     typer.Option("--throttle", metavar="N", help="Fold at most N events a second, in one process. [default: no limit]", show_default=False),
@@ -42,6 +45,7 @@ def rebuild(
     store: options.Store = None,
     accept: Accept = False,
     restart: Restart = False,
+    forget_purged: ForgetPurged = False,
     throttle: Throttle = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", metavar="N", help="Processes; default: one a core.", show_default=False)
@@ -83,6 +87,7 @@ def rebuild(
         limits=options.limits_of(settings),
         accept=accept,
         restart=restart,
+        forget_purged=forget_purged,
         records_per_s=float(count(throttle, "--throttle")) if throttle is not None else 0.0,
         jobs=jobs,
     )
@@ -161,6 +166,7 @@ def _report(outcome: Outcome, url: str, *, as_json: bool, quiet: bool) -> None:
                 "state": note.state,
                 "tasks": note.tasks,
                 "different": note.different,
+                "purged": note.purged,
                 "leftOut": note.left_out,
                 "read": note.read,
                 "hash": note.hash,
@@ -174,9 +180,10 @@ def _report(outcome: Outcome, url: str, *, as_json: bool, quiet: bool) -> None:
     elif not quiet:
         for pair in outcome.pairs:
             differing.show(pair, note.limits, note.limits, why=False, names=("live", "rebuilt"))
-        left_out = f", {note.left_out:,} left out" if note.left_out else ""
+        purged = f", {note.purged:,} purged {'one' if note.purged == 1 else 'ones'} kept" if note.purged else ""
+        purged += f", {note.left_out:,} purged left out" if note.left_out else ""
         output.write_line(
-            f"{note.tasks:,} tasks compared{left_out}, {note.different:,} different; {note.read:,} records folded in {outcome.seconds:.1f} s"
+            f"{note.tasks:,} tasks compared{purged}, {note.different:,} different; {note.read:,} records folded in {outcome.seconds:.1f} s"
         )
         if swapped:
             output.write_line(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -28,22 +27,19 @@ from tracker.errors import (
     SourceUnavailable,
     StoreUnavailable,
     Stuck,
-    TooManyParked,
     TrackerError,
 )
 from tracker.model.records import Batch, Position, TopicPartition
-from tracker.projector.projection import Abandoned, Projection, Station, no_seam
-from tracker.projector.watch import STUCK_AFTER_S, Sight, Watch
+from tracker.projector.judging import ParkedRatio, chosen
+from tracker.projector.options import BatchTimes, Options, Progress, Totals
+from tracker.projector.projection import Abandoned, Projection, no_seam
+from tracker.projector.watch import Sight, Watch
 from tracker.sources.base import OnRevoked, Source
-from tracker.stores.base import Counters, StatusStore
+from tracker.stores.base import StatusStore
 
 log = logging.getLogger("tracker.projector")
 T = TypeVar("T")
 
-PARKED_WINDOW_RECORDS = 10_000
-"""`Options.max_parked_ratio` looks at so many of the last records."""
-PARKED_MIN_RECORDS = 1_000
-"""It is not judged before so many were seen."""
 ENDS_EVERY_S = 2.0
 """How often the store is told where the logs end."""
 MAX_BATCH_BYTES = 32_000_000
@@ -58,49 +54,6 @@ STOP_BUDGET_S = 3.0
 """A stop or a revocation waits so long for the running batch. Then a stop gives it up, which may take a second more, of the 5 that it has."""
 GIVE_UP_WAIT_S = 0.8
 """A batch that is given up gets so long to notice: a chunk of 1,000 records and a step of waiting for another writer are shorter."""
-
-
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """How a projector works; none of it can change a status."""
-
-    max_batch_records: int = 10_000
-    max_batch_age_s: float = 0.1
-    """How long a record may wait for others to share its commit."""
-    max_parked_ratio: float = 0.1
-    """Stop when more of the last 10,000 records than this share were parked; 0: never."""
-    on_lost_offset: Literal["stop", "earliest", "latest"] = "stop"
-    until_end: bool = False
-    """Stop when the store has reached the ends that the log had at the start, for all partitions."""
-    stuck_after_s: float = STUCK_AFTER_S
-    """With records to read and no progress for so long a worker says that it is stuck, and where."""
-    exit_when_stuck_s: float | None = None
-    """The run ends then with `Stuck`; None: it waits for better times."""
-
-
-class Totals(msgspec.Struct):
-    """What a run did."""
-
-    counters: Counters
-    seconds: float
-
-
-class Progress(msgspec.Struct):
-    """Told after each batch that was committed."""
-
-    counters: Counters
-    """Of this run so far."""
-    seconds: float
-    positions: Mapping[TopicPartition, Position]
-    batch: BatchTimes
-
-
-class BatchTimes(msgspec.Struct, frozen=True):
-    """One batch's way through the worker."""
-
-    records: int
-    seconds: float
-    """From the first record decoded until the source was told."""
-    stations: Station
 
 
 class Projector:
@@ -145,7 +98,7 @@ class Projector:
         """Done when `stop` was called; one for the whole run, as every read is raced with it."""
         self._targets: Mapping[TopicPartition, Position] | None = None
         self._started = perf_counter()
-        self._recent: deque[tuple[int, int]] = deque()
+        self._parked_ratio = ParkedRatio(self._options.max_parked_ratio)
         self._ends_due = 0.0
 
     def stop(self) -> None:
@@ -267,37 +220,23 @@ class Projector:
                 await self._source.seek([*self.projection.positions.values(), *self.projection.beside.values()])
                 return
             except (LostOffset, SourceChanged) as error:
-                chosen = {} if policy == "stop" else await self._chosen(error, beginnings)
-                if not chosen or chosen.keys() <= jumped:
+                if policy == "stop":
                     raise
-                jumped |= chosen.keys()
-                await self._jump(chosen, error)
+                stored = self.projection.positions | self.projection.beside
+                to = await chosen(error, beginnings, stored, self._ends, earliest=policy == "earliest")
+                if not to or to.keys() <= jumped:
+                    raise
+                jumped |= to.keys()
+                await self._jump(to, error)
 
-    async def _chosen(
-        self, error: LostOffset | SourceChanged, beginnings: Mapping[TopicPartition, Position]
-    ) -> dict[TopicPartition, Position]:
-        """Where the policy goes on in each partition that the error names; empty if it can't be told for one of them."""
-        earliest = self._options.on_lost_offset == "earliest"
-        if isinstance(error, LostOffset):
-            offsets = {TopicPartition(lost.topic, lost.partition): lost.beginning if earliest else lost.end for lost in error.lost}
-        else:
-            known = beginnings if earliest else await self._ends() or {}
-            changed = [TopicPartition(*at) for at in error.changed]
-            if any(at not in known and at in beginnings for at in changed):
-                return {}
-            offsets = {at: known[at].next_offset if at in known else 0 for at in changed}
-        stored = self.projection.positions | self.projection.beside
-        identities = {at: beginnings[at].identity if at in beginnings else stored[at].identity for at in offsets}
-        return {at: Position(at.topic, at.partition, offset, identities[at]) for at, offset in offsets.items()}
-
-    async def _jump(self, chosen: Mapping[TopicPartition, Position], error: LostOffset | SourceChanged) -> None:
+    async def _jump(self, to: Mapping[TopicPartition, Position], error: LostOffset | SourceChanged) -> None:
         policy = self._options.on_lost_offset
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        await self._unless_stopping(self._in_worker(lambda: self.projection.jump(chosen, policy, now)))
+        await self._unless_stopping(self._in_worker(lambda: self.projection.jump(to, policy, now)))
         if self._stopping.is_set():
             return
         sentences = {(lost.topic, lost.partition): str(LostOffset([lost])) for lost in error.lost} if isinstance(error, LostOffset) else {}
-        for at, position in chosen.items():
+        for at, position in to.items():
             why = sentences.get(at, str(error))
             log.warning("%s, partition %d: going on at offset %d (--on-lost-offset=%s): %s", *at, position.next_offset, policy, why)
 
@@ -381,21 +320,7 @@ class Projector:
             counted.read,
             ", ".join(f"{p.topic}/{p.partition} at {p.next_offset}" for p in batch.positions.values()),
         )
-        self._judge(counted)
-
-    def _judge(self, counted: Counters) -> None:
-        """Stop before a wrong topic or a bad deploy turns the whole log into parked records."""
-        recent, ratio = self._recent, self._options.max_parked_ratio
-        recent.append((counted.read, counted.parked))
-        read = sum(each[0] for each in recent)
-        while read - recent[0][0] >= PARKED_WINDOW_RECORDS:
-            read -= recent.popleft()[0]
-        parked = sum(each[1] for each in recent)
-        if ratio and read >= PARKED_MIN_RECORDS and parked > ratio * read:
-            raise TooManyParked(
-                f"{parked} of the last {read} records were parked, more than --max-parked-ratio {ratio:g} allows: look at "
-                f"'tracker parked list'; is this the right log? Start again with a greater ratio (0: no limit) to go on"
-            )
+        self._parked_ratio.judge(counted)
 
     async def _finish(self) -> None:
         """Wait for the running batch, or for a stop; raises what the batch raised."""

@@ -7,15 +7,16 @@ finds out by the row fence when it next writes it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from time import perf_counter
 from typing import get_args
 
 import msgspec
 
 from tracker.errors import StateConflict
-from tracker.fold.registers import merge_into, set_purged
+from tracker.fold.registers import forgotten_attempts, merge_into, set_purged
 from tracker.fold.state import from_bytes, to_bytes
 from tracker.fold.view import columns, purged_at
 from tracker.model.kinds import TaskType
@@ -141,36 +142,31 @@ def _purge(store: StatusStore, task_ids: Sequence[str], before: str, at: str) ->
     return len(writes)
 
 
-def purged_ids(store: StatusStore) -> Iterator[str]:
-    """Ids of the tasks of which attempts were purged, ascending. What the log says of them and what the store has differ: no comparison
-    of the two looks at them. `StatusStore.purged_count` says how many they are.
+def carry_purged(marked: Iterable[tuple[str, bytes]], anew: StatusStore, *, ahead: bool = False) -> int:
+    """Let a store that is folded from the log know what was purged in another, of which these are the marked tasks' ids and states; how
+    many they are. Nobody else may write to it meanwhile.
+
+    Each is there as it is in the other, with what later attempts have said; one that is deleted in either stays deleted. That may be done
+    before, while or after the log is folded, and again. ``ahead``: the log was folded further than the other store has read it. What it says
+    there of a task's later attempts can't be told from what was purged, so such a task stays as the log has it.
     """
-    page: Sequence[str] = store.purged()
-    while page:
-        yield from page
-        page = store.purged(after=page[-1])
-
-
-def carry_purged(live: StatusStore, anew: StatusStore) -> int:
-    """Let a store that was folded from the log know what was purged in another; how many tasks. Nobody else may write to it meanwhile.
-
-    Each purged task is there as it is in the live store, with what later attempts have said; one that is deleted in either stays deleted.
-    That may be done before, while or after the log is folded, and again.
-    """
-    carried = 0
-    page: Sequence[str] = live.purged()
-    while page:
-        theirs, ours = live.load(page), anew.load(page)
-        writes = []
-        for task_id, loaded in theirs.items():
-            state, held = from_bytes(loaded.registers), ours.get(task_id)
+    carried, waiting = 0, iter(marked)
+    while page := dict(islice(waiting, BATCH_TASKS)):
+        ours, writes = anew.load(list(page)), []
+        for task_id, registers in page.items():
+            state, held = from_bytes(registers), ours.get(task_id)
             if held is not None:
-                state = merge_into(from_bytes(held.registers), state, anew.limits)
-            revision = None if held is None else held.revision
-            writes.append(Write(task_id, to_bytes(state, anew.limits), columns(task_id, state), revision, purged_at(state)))
-        anew.commit(Commit(writes=writes))
-        carried += len(writes)
-        page = live.purged(after=page[-1])
+                mine = from_bytes(held.registers)
+                if ahead and forgotten_attempts(mine) < forgotten_attempts(state) < mine.attempt:
+                    continue
+                state = merge_into(mine, state, anew.limits)
+            kept = to_bytes(state, anew.limits)
+            if held is None or kept != held.registers:
+                revision = None if held is None else held.revision
+                writes.append(Write(task_id, kept, columns(task_id, state), revision, purged_at(state)))
+        if writes:
+            anew.commit(Commit(writes=writes))
+        carried += len(page)
     return carried
 
 

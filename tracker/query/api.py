@@ -24,6 +24,7 @@ from tracker.query.following import Change, changes, revision_in
 from tracker.query.freshness import Freshness
 from tracker.query.histogram import Histogram
 from tracker.query.kin import Tree
+from tracker.query.opening import reader_at
 from tracker.query.pages import BY_ID, Page, parse_sorters
 from tracker.query.questions import MAX_VALUES, SCAN_LIMIT, Count, Counts
 from tracker.query.report import StatusReport, report
@@ -378,29 +379,3 @@ def open_query(url: str) -> TaskQuery:
     Raises `UsageError` for another URL; on entering `NotFound`, `StoreMismatch` or `StoreError`.
     """
     return TaskQuery(reader_at(url))
-
-
-def reader_at(url: str) -> Callable[[], Reader]:
-    """What opens the store at a URL for reading; raises as `open_query` does."""
-    from tracker.stores.open import sqlite_path
-    from tracker.stores.postgres_url import address, is_postgres
-
-    if url.lower().startswith("memory:"):
-        raise UsageError(f"a store in memory ({url}) can't be read by another command: it lives and ends with the one that fills it")
-    if is_postgres(url):
-        where = address(url)
-
-        def connected() -> Reader:
-            from tracker.query.postgres import PostgresReader
-
-            return PostgresReader(where)
-
-        return connected
-    path, _ = sqlite_path(url)
-
-    def opened() -> Reader:
-        from tracker.query.sqlite import SqliteReader
-
-        return SqliteReader(path)
-
-    return opened

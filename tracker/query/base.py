@@ -108,6 +108,11 @@ class Snapshot(Protocol):
         """The store's own name: its revisions mean nothing in another."""
         ...
 
+    @property
+    def kept_by(self) -> str:
+        """What keeps the store, with its version, for people."""
+        ...
+
     def task(self, id: str) -> Row | None: ...
 
     def rows(

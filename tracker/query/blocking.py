@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from tracker.errors import UsageError
 from tracker.fold import view
 from tracker.query import questions
-from tracker.query.api import clock, reader_at
+from tracker.query.api import clock
 from tracker.query.base import Filters, Question, Reader, parsed
 from tracker.query.following import Change, changes, revision_in
 from tracker.query.freshness import Freshness
 from tracker.query.histogram import Histogram
 from tracker.query.kin import Tree
+from tracker.query.opening import reader_at
 from tracker.query.pages import BY_ID, Page, parse_sorters
 from tracker.query.questions import MAX_VALUES, SCAN_LIMIT, Count, Counts
 from tracker.query.report import StatusReport, report

@@ -38,6 +38,11 @@ class MemorySnapshot:
             if write.columns is not None and matches(row := _row(write, revision)):
                 yield row
 
+    @property
+    def kept_by(self) -> str:
+        """No database."""
+        return "this process"
+
     def revision(self) -> int:
         """Of the moment of the tasks: what came later is not there."""
         return self._revision

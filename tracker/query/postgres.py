@@ -143,6 +143,12 @@ class PostgresSnapshot(SqlSnapshot):
         with reading(self._address):
             self._link.execute(statement, values)
 
+    @property
+    def kept_by(self) -> str:
+        """The server that answers."""
+        major, minor = divmod(self._link.info.server_version, 10_000)
+        return f"PostgreSQL {major}.{minor}"
+
     def task(self, id: str) -> Row | None:
         """The task, deleted or not."""
         if "\0" in id:

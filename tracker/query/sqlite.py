@@ -59,6 +59,11 @@ class SqliteSnapshot(SqlSnapshot):
         with translated(self._path):
             yield from self._connection.execute(*compiled(statement))
 
+    @property
+    def kept_by(self) -> str:
+        """The library of this process."""
+        return f"SQLite {sqlite3.sqlite_version}"
+
     def task(self, id: str) -> Row | None:
         """The task, deleted or not."""
         with translated(self._path):

@@ -8,7 +8,7 @@ import msgspec
 
 from tracker.errors import StoreError, StoreMismatch
 from tracker.fold.state import from_bytes
-from tracker.fold.view import columns
+from tracker.fold.view import columns, purged_at
 from tracker.model.limits import FOLD_VERSION
 from tracker.model.rows import Columns
 from tracker.stores.base import Advance, Commit, StatusStore, Write
@@ -63,7 +63,7 @@ def copy(contents: Contents, target: StatusStore, on_tasks: Callable[[int, int],
             copied.tasks += 1
             if copied.tasks % TOLD_EVERY == 0:
                 on_tasks(copied.tasks, about.tasks)
-            yield Write(each.id, each.registers, _columns(each, contents.kind), None)
+            yield _write(each, contents.kind)
 
     filled = filler(target)
     assert filled is not None
@@ -74,8 +74,9 @@ def copy(contents: Contents, target: StatusStore, on_tasks: Callable[[int, int],
     return copied
 
 
-def _columns(holding: Holding, kind: str) -> Columns | None:
-    if kind == "sqlite":  # its cells are the columns, behind the mark of a deleted task
-        deleted, *cells = holding.cells
-        return None if deleted else Columns(*cells)
-    return columns(holding.id, from_bytes(holding.registers))
+def _write(holding: Holding, kind: str) -> Write:
+    if kind == "sqlite":  # its cells are a row's, between the mark of a deleted task and that of a purged one
+        deleted, *cells, purged = holding.cells
+        return Write(holding.id, holding.registers, None if deleted else Columns(*cells), None, purged)
+    state = from_bytes(holding.registers)
+    return Write(holding.id, holding.registers, columns(holding.id, state), None, purged_at(state))

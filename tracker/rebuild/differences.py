@@ -21,13 +21,6 @@ CELLS = "columns"
 """The field that differs where two rows have the same state: somebody wrote to the table, or the columns' rules have changed."""
 STATE = "state's bytes"
 """The field that differs where two states show the same."""
-LeftOut = Callable[[str], bool]
-"""Tells the ids that no comparison looks at."""
-
-
-def nothing_left_out(_: str) -> bool:
-    """Every task is compared."""
-    return False
 
 
 class Pair(NamedTuple):
@@ -36,6 +29,11 @@ class Pair(NamedTuple):
     id: str
     a: Holding | None
     b: Holding | None
+
+    @property
+    def is_purged(self) -> bool:
+        """Whether retention has purged attempts of it on a side: what the other side knows of them is no difference."""
+        return any(side is not None and side.is_purged for side in (self.a, self.b))
 
 
 class FieldDifference(msgspec.Struct, frozen=True):
@@ -54,6 +52,7 @@ class Comparison(msgspec.Struct):
     tasks: int = 0
     """Ids looked at, on either side."""
     left_out: int = 0
+    """Not equal, and purged on a side."""
     different: int = 0
     hash_a: str = ""
     """Of all ids and states in order: equal for equal contents, in whatever database they are."""
@@ -84,21 +83,27 @@ def is_equal(pair: Pair, *, cells: bool) -> bool:
 
 
 def differing(
-    a: Contents, b: Contents, comparison: Comparison, left_out: LeftOut = nothing_left_out, on_task: Callable[[], None] = lambda: None
+    a: Contents,
+    b: Contents,
+    comparison: Comparison,
+    on_task: Callable[[], None] = lambda: None,
+    on_left_out: Callable[[Pair], None] = lambda _: None,
 ) -> Iterator[Pair]:
-    """The tasks that are not equal, as they come; ``comparison`` is kept up, and whole at the end."""
+    """The tasks that are not equal, as they come, without those that were purged; ``comparison`` is kept up, and whole at the end."""
     cells = a.kind == b.kind
     hash_a, hash_b = (hashlib.blake2b(digest_size=_HASH_BYTES) for _ in "ab")
     for pair in pairs(a.holdings(), b.holdings()):
         comparison.tasks += 1
         on_task()
-        if left_out(pair.id):
+        equal = is_equal(pair, cells=cells)
+        if not equal and pair.is_purged:
             comparison.left_out += 1
+            on_left_out(pair)
             continue
         for digest, side in ((hash_a, pair.a), (hash_b, pair.b)):
             if side is not None:
                 _add(digest, side)
-        if not is_equal(pair, cells=cells):
+        if not equal:
             comparison.different += 1
             yield pair
     comparison.hash_a, comparison.hash_b = hash_a.hexdigest(), hash_b.hexdigest()

@@ -132,6 +132,10 @@ class Follower:
         if self._is_beyond:
             self._is_sought = False
 
+    def let_go(self) -> None:
+        """What is in memory of the store is dropped: somebody else has written to it."""
+        self._is_sought = False
+
     async def _seek(self) -> None:
         self.beginnings = await self._source.assigned()
         held = await asyncio.to_thread(self._projection.claim, self.beginnings.values())

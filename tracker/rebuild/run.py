@@ -25,12 +25,13 @@ import msgspec
 from tracker.errors import StoreError, Undecided, UsageError
 from tracker.model.limits import Limits
 from tracker.model.records import Position, TopicPartition
-from tracker.rebuild.differences import Comparison, LeftOut, Pair, differing, is_equal, nothing_left_out
+from tracker.projector.retention import carry_purged
+from tracker.rebuild.differences import Comparison, Pair, differing, is_equal
 from tracker.rebuild.folding import can_be_folded, fold_log
 from tracker.rebuild.following import UNTIL_ENDED, Follower, Pace
 from tracker.rebuild.logs import Logs
 from tracker.stores.base import Counters, StatusStore
-from tracker.stores.contents import Contents, Shadow
+from tracker.stores.contents import Contents, Holding, Shadow
 
 State: TypeAlias = Literal["building", "catching-up", "verifying", "different", "swapping", "swapped", "rolled-back"]
 SEAMS = (
@@ -71,7 +72,11 @@ class Note(msgspec.Struct, kw_only=True, rename="camel"):
     tasks: int = 0
     """Compared by the last verification."""
     different: int = 0
+    purged: int = 0
+    """Tasks of the live store of which attempts were purged, when it was verified: carried over, whatever the log says of them."""
     left_out: int = 0
+    """Purged ones that are exchanged all the same, as the two differ: with other limits, or where purges are forgotten."""
+    forget_purged: bool = False
     lock_seconds: float = 0.0
     """How long the live store's writers waited for the exchange."""
     hash: str = ""
@@ -86,6 +91,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """None: those of the live store."""
     accept: bool = False
     """Exchange although there are differences."""
+    forget_purged: bool = False
+    """Tasks that were purged come back as the log has them."""
     restart: bool = False
     """Drop what an earlier run has left."""
     records_per_s: float = 0.0
@@ -120,7 +127,7 @@ Clock: TypeAlias = Callable[[], str]
 
 
 class Rebuild:
-    """One run. ``clock`` tells the time for people; ``left_out`` the ids that verifying does not look at."""
+    """One run. ``clock`` tells the time for people."""
 
     def __init__(
         self,
@@ -130,12 +137,13 @@ class Rebuild:
         *,
         on_progress: Callable[[Progress], None] = lambda _: None,
         seam: Callable[[str], None] = lambda _: None,
-        left_out: LeftOut = nothing_left_out,
     ) -> None:
         self._shadow, self._order, self._clock = shadow, order, clock
-        self._on_progress, self._seam, self._left_out = on_progress, seam, left_out
+        self._on_progress, self._seam = on_progress, seam
         self._began_s = self._noted_s = monotonic()
         self._followers: list[Follower] = []
+        self._is_ahead = False
+        """Of the live store, which has not read all that the logs have or has lost its place in one."""
 
     async def run(self) -> Outcome:
         """From wherever the last one was to the exchange, or to differences that nobody has accepted."""
@@ -162,15 +170,17 @@ class Rebuild:
         elif found is not None and self._shadow.exists:
             if found.state == "swapped":
                 return found
-            if (found.sources, found.limits) != (order.logs.names, limits):
+            if (found.sources, found.limits, found.forget_purged) != (order.logs.names, limits, order.forget_purged):
                 raise UsageError(
-                    f"a rebuild from {', '.join(found.sources)} is under way ({found.state}): go on with the same sources and limits, "
-                    f"or begin anew with --restart"
+                    f"a rebuild from {', '.join(found.sources)}{' with --forget-purged' if found.forget_purged else ''} is under way "
+                    f"({found.state}): go on with the same sources, limits and flags, or begin anew with --restart"
                 )
             return found
         self._shadow.discard()
         now = self._clock()
-        note = Note(state="building", sources=order.logs.names, limits=limits, began_at=now, noted_at=now)
+        note = Note(
+            state="building", sources=order.logs.names, limits=limits, forget_purged=order.forget_purged, began_at=now, noted_at=now
+        )
         self._shadow.remember(to_text(note))
         return note
 
@@ -181,6 +191,8 @@ class Rebuild:
             follower = await stack.enter_async_context(Follower(source, store, pace=pace, on_records=self._on_records))
             await follower.open(live)
             self._followers.append(follower)
+        known = {each.at for each in live}
+        self._is_ahead = any(follower.lost or follower.beginnings.keys() - known for follower in self._followers)
         unread = [each for each in live if each.next_offset and not any(each.at in f.beginnings for f in self._followers)]
         if unread and not self._order.accept:
             raise Undecided(
@@ -231,6 +243,7 @@ class Rebuild:
         self._say("verifying")
         with self._shadow.live_contents() as live:
             await self._follow(self._followers, self._aims(each.position for each in live.partitions()))
+            await asyncio.to_thread(self._carry, live, store)
             with self._shadow.contents() as ours:
                 outcome, wanted = await asyncio.to_thread(self._verified, live, ours)
                 since_live, since_ours = live.about().revision, ours.about().revision
@@ -246,14 +259,17 @@ class Rebuild:
         with self._shadow.live_standing() as standing:
             self._seam("standing")
             await self._follow(self._followers, self._aims(each.position for each in standing.partitions()), at_once=True)
+            changed = standing.changed_after(since_live)
+            self._carry_some(standing.some(changed).values(), store)  # purged since
             with self._shadow.contents() as ours:
-                again = standing.changed_after(since_live) | ours.changed_after(since_ours)
+                again = changed | ours.changed_after(since_ours)
                 theirs, new = standing.some(again), ours.some(again)
-            now = {id for id in again if not is_equal(Pair(id, theirs.get(id), new.get(id)), cells=live.kind == ours.kind)}
-            now = {id for id in now if not self._left_out(id)}
-            if now - wanted and not self._order.accept:
-                outcome.pairs = [Pair(id, theirs.get(id), new.get(id)) for id in sorted(now - wanted)][:SAMPLE_TASKS]
-                self._note.different += len(now - wanted)
+            pairs = [Pair(id, theirs.get(id), new.get(id)) for id in sorted(again)]
+            pairs = [pair for pair in pairs if not is_equal(pair, cells=live.kind == ours.kind)]
+            now, different = {pair.id for pair in pairs}, [pair for pair in pairs if not pair.is_purged and pair.id not in wanted]
+            if different and not self._order.accept:
+                outcome.pairs = different[:SAMPLE_TASKS]
+                self._note.different += len(different)
             else:
                 self._note.state, self._note.noted_at = "swapped", self._clock()
                 self._note.lock_seconds = round(monotonic() - began_s, 3)
@@ -268,6 +284,22 @@ class Rebuild:
         self._shadow.remember(to_text(self._note))
         return self._outcome(outcome)
 
+    def _carry(self, live: Contents, store: StatusStore) -> None:
+        """What was purged in the live store until now is so in the shadow."""
+        after, self._note.purged = "", 0
+        while page := live.purged(after=after):
+            self._note.purged += self._carry_some(live.some(page).values(), store)
+            after = page[-1]
+
+    def _carry_some(self, holdings: Iterable[Holding], store: StatusStore) -> int:
+        marked = [(each.id, each.registers) for each in holdings if each.is_purged]
+        if self._order.forget_purged or not marked:
+            return 0
+        carried = carry_purged(marked, store, ahead=self._is_ahead)
+        for follower in self._followers:
+            follower.let_go()
+        return carried
+
     def _verified(self, live: Contents, ours: Contents) -> tuple[Outcome, set[str]]:
         """Every task of both sides, and the sums."""
         comparison, wanted, shown = Comparison(), set[str](), list[Pair]()
@@ -278,7 +310,7 @@ class Rebuild:
                 self._tell(comparison.tasks)
 
         self._seam("verifying")
-        for pair in differing(live, ours, comparison, self._left_out, on_task):
+        for pair in differing(live, ours, comparison, on_task, lambda pair: wanted.add(pair.id)):
             wanted.add(pair.id)
             if len(shown) < SAMPLE_TASKS:
                 shown.append(pair)

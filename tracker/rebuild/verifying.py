@@ -18,11 +18,11 @@ from tracker.fold.event import TaskEvent
 from tracker.fold.reducers import apply
 from tracker.fold.registers import merge_into
 from tracker.fold.state import TaskState, from_bytes, to_bytes
-from tracker.fold.view import columns
+from tracker.fold.view import columns, purged_at
 from tracker.model.limits import Limits
 from tracker.model.records import Batch, Position, Record, TopicPartition
 from tracker.model.rows import Columns
-from tracker.rebuild.differences import Comparison, LeftOut, Pair, differing, is_equal, nothing_left_out
+from tracker.rebuild.differences import Comparison, Pair, differing, is_equal
 from tracker.rebuild.folding import can_be_folded, fold_log
 from tracker.rebuild.following import Follower, Pace
 from tracker.rebuild.logs import Logs
@@ -45,6 +45,7 @@ class Verified(msgspec.Struct, kw_only=True):
     tasks: int
     """Looked at."""
     left_out: int
+    """Not looked at: retention has purged attempts of them."""
     read: int
     """Records of the log."""
     whole: bool
@@ -65,14 +66,13 @@ async def verify_some(
     *,
     pace: Pace | None = None,
     on_records: Callable[[int], None] = lambda _: None,
-    left_out: LeftOut = nothing_left_out,
 ) -> Verified:
     """Fold ``count`` tasks again. All that is asked of the store is read in one moment at the beginning."""
     with opened() as contents:
         sample = {each.id: each for each in contents.sample(count, random)}
         positions = {each.position.at: each.position for each in contents.partitions()}
         limits, jumped, kind = contents.about().limits, bool(contents.jumps()), contents.kind
-    wanted = {id: holding for id, holding in sample.items() if not left_out(id)}
+    wanted = {id: holding for id, holding in sample.items() if not holding.is_purged}
     reading = _Reading(wanted, limits, pace or Pace(), on_records)
     for source in logs.open():
         await reading.read(source, positions)
@@ -99,7 +99,7 @@ def _as_holding(like: Holding, state: TaskState | None, limits: Limits) -> Holdi
     if state is None:
         return None
     registers, cells = to_bytes(state, limits), columns(like.id, state)
-    return Holding(like.id, registers, (cells is None, *(cells or (None,) * len(Columns._fields))))
+    return Holding(like.id, registers, (cells is None, *(cells or (None,) * len(Columns._fields)), purged_at(state)))
 
 
 def is_covered(pair: Pair, limits: Limits) -> bool:
@@ -210,7 +210,6 @@ async def verify_all(
     jobs: int | None = None,
     show: int = 20,
     on_records: Callable[[int], None] = lambda _: None,
-    left_out: LeftOut = nothing_left_out,
 ) -> Verified:
     """Fold every task again, beside the store, and compare; the first ``show`` that differ are told."""
     async with AsyncExitStack() as stack:
@@ -226,7 +225,7 @@ async def verify_all(
 
         def found() -> Verified:
             comparison, pairs, covered, different = Comparison(), list[Pair](), 0, 0
-            for pair in differing(contents, log, comparison, left_out):
+            for pair in differing(contents, log, comparison):
                 if not whole and is_covered(pair, limits):
                     covered += 1
                     continue

@@ -21,7 +21,7 @@ from tracker.errors import StoreError, StoreFull, TooManyParked
 from tracker.model.limits import Limits
 from tracker.model.records import Position, TopicPartition
 from tracker.projector import Options, Progress, Projector
-from tracker.projector.loop import PARKED_MIN_RECORDS
+from tracker.projector.judging import PARKED_MIN_RECORDS
 from tracker.replay.pool import fold_all
 from tracker.replay.runs import Folded, Stretch, merged, parked_records
 from tracker.sources.files import is_compressed

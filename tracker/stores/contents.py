@@ -14,6 +14,9 @@ import msgspec
 from tracker.model.limits import Limits
 from tracker.stores.base import Jump, ParkedRecord, PartitionStatus, StatusStore
 
+STILL_SO = ("end_offset", "end_seen_at", "worker", "claimed_at")
+"""Of a position's row, what the workers have said: an exchange does not change that."""
+
 
 class Holding(NamedTuple):
     """One task as a store holds it."""
@@ -22,7 +25,12 @@ class Holding(NamedTuple):
     registers: bytes
     """The canonical bytes: equal in every store, whatever its database."""
     cells: tuple[Any, ...]
-    """What else stands in its row, but for the revision; comparable in two stores of one kind of database only."""
+    """What else stands in its row, but for the revision, ``purged_at`` last; comparable in two stores of one kind of database only."""
+
+    @property
+    def is_purged(self) -> bool:
+        """Whether retention has purged attempts of it, so that its log knows more than the store."""
+        return self.cells[-1] is not None
 
 
 class About(msgspec.Struct, frozen=True):
@@ -66,6 +74,10 @@ class Contents(Protocol):
 
     def changed_after(self, revision: int) -> set[str]:
         """Ids of the tasks that later commits wrote."""
+        ...
+
+    def purged(self, *, after: str = "", limit: int = 1_000) -> Sequence[str]:
+        """Ids of the tasks of which attempts were purged, ascending, those greater than ``after``."""
         ...
 
     def partitions(self) -> Sequence[PartitionStatus]: ...

@@ -245,6 +245,7 @@ class PostgresStore(PostgresReads):
         t = self.qualifier
         # Rows in id order, always: so two transactions with the same tasks wait for one another at the first of them.
         writes = sorted(commit.writes, key=lambda write: write.task_id)
+        arrays = task_arrays(writes) if writes else None  # before the server waits for them
         with link.pipeline():
             self.begin(link)
             advances = sorted(commit.advances, key=lambda advance: advance.expected.at)
@@ -252,7 +253,7 @@ class PostgresStore(PostgresReads):
             # After the positions, whose rows keep a rebuild's exchange out: what is read here holds until the end.
             name = link.execute(self._this_name)
             revision = link.execute(self.this_revision)
-            upserted = link.execute(UPSERT.format(t), task_arrays(writes), binary=True) if writes else None
+            upserted = None if arrays is None else link.execute(UPSERT.format(t), arrays, binary=True)
             for parked in commit.parked:
                 link.execute(PARK.format(t), parked_values(parked))
             unparked = [(each, self._unpark(link, each)) for each in sorted(commit.retried, key=lambda each: each.number)]

@@ -36,6 +36,10 @@ def about(link: Link, address: Address) -> About:
         )
     if version not in schema.KNOWN_SCHEMAS:
         raise StoreMismatch(f"{address.shown} has the schema {version}, this release knows up to {schema.SCHEMA}: use the newer release")
+    if schema.is_outdated(version):
+        raise StoreMismatch(
+            f"{address.shown} has the schema {version} of an earlier release: what writes to it next, such as tracker run, brings it up to date"
+        )
     try:
         limits = msgspec.json.decode(meta["limits"], type=Limits)
     except (msgspec.DecodeError, KeyError) as error:
@@ -99,7 +103,7 @@ class PostgresContents:
                 self._link.close()
                 raise
         reads = Reads(self._link, self._address)
-        self.partitions, self.jumps, self._parked = reads.partitions, reads.jumps, reads.parked
+        self.partitions, self.jumps, self.purged, self._parked = reads.partitions, reads.jumps, reads.purged, reads.parked
         self._cursors = 0
         return self
 

@@ -92,8 +92,12 @@ class Link(psycopg.Connection[tuple[Any, ...]]):
 
     @property
     def untimed(self) -> str:
-        """What a SELECT does so that this transaction may take its time: what the user's role may have for its questions is not for commits."""
-        timers = ("statement_timeout", "transaction_timeout") if self.info.server_version >= 170_000 else ("statement_timeout",)
+        """What a SELECT does so that no timer ends this transaction: what the user's role may have for its questions is not for commits, nor for
+        work on a whole store, which folds and compares for minutes between two statements.
+        """
+        timers = ["statement_timeout", "idle_in_transaction_session_timeout"]
+        if self.info.server_version >= 170_000:
+            timers.append("transaction_timeout")
         return ", ".join(f"set_config('{name}', '0', true)" for name in timers)
 
     def wait(self, gen: Generator[Any, Any, T], interval: float = WAIT_STEP_S, *args: Any, **words: Any) -> T:

@@ -24,7 +24,7 @@ from tracker.errors import StoreError, StoreUnavailable, UsageError
 from tracker.model.limits import Limits
 from tracker.stores import postgres_schema, schema, tables
 from tracker.stores.base import PartitionStatus
-from tracker.stores.contents import Holding
+from tracker.stores.contents import STILL_SO, Holding
 from tracker.stores.postgres import PostgresStore
 from tracker.stores.postgres_contents import HORIZON, PostgresContents, Reads, changed_after, some
 from tracker.stores.postgres_link import Link, translated
@@ -34,6 +34,9 @@ from tracker.stores.postgres_url import Address
 
 LOCK_STEP_MS, LOCK_PATIENCE_S = 1_000, 60.0
 """While we wait for the lock, writers wait behind us: not for longer than that at a time."""
+STANDING_MS = 120_000
+"""While we have it, writers wait too: for the last records to be folded, which takes some 0.1 s. A rebuild that is frozen there, or whose cable
+is out, is ended after so long; nothing is exchanged then."""
 MAX_SCHEMA = 55
 """Characters of the live schema's name, so that the others' fit into PostgreSQL's 63."""
 _TASK = ", ".join(["id", "deleted", "registers", *COLUMNS])
@@ -80,7 +83,6 @@ class PostgresShadow:
     def alone(self) -> Iterator[None]:
         """A lock of one transaction, which ends with the process; it has no snapshot and keeps no row alive."""
         with self._transaction() as link:
-            link.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             key = f"tracker-rebuild:{self._live.schema}"
             ((free,),) = link.rows("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", (key,))
             if not free:
@@ -247,8 +249,7 @@ class _StillLive:
             (_META,),
         )
         _take_tasks(link, live, f"{shadow}task", ids)
-        ends = ("end_offset", "end_seen_at")  # what the workers said of the log's end is still so
-        columns = ", ".join(f"coalesce(p.{name}, s.{name})" if name in ends else f"s.{name}" for name in _POSITION)
+        columns = ", ".join(f"{'p' if name in STILL_SO else 's'}.{name}" for name in _POSITION)
         known = f"LEFT JOIN {shadow}previous_position p USING (topic, partition)"
         _replace_positions(link, live, f"SELECT {columns} FROM {shadow}position s {known}")
         link.execute(f"DELETE FROM {live}parked a WHERE EXISTS (SELECT 1 FROM {shadow}previous_parked b WHERE {_SAME_PARKED})")
@@ -271,7 +272,7 @@ def _lock(link: Link, live: Address) -> None:
         try:
             names = ", ".join(f"{live.qualifier}{name}" for name in ("position", "task", "parked", "jump"))
             link.execute(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
-            link.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            link.execute(f"SET LOCAL idle_in_transaction_session_timeout = {STANDING_MS}")
             return
         except (errors.LockNotAvailable, errors.DeadlockDetected) as error:
             link.execute("ROLLBACK")

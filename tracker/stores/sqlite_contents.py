@@ -39,6 +39,10 @@ def about(connection: sqlite3.Connection, path: str) -> About:
     found = schema.stored_schema(connection)
     if found not in schema.KNOWN_SCHEMAS:
         raise StoreMismatch(f"{path} has the schema {found}, this release knows up to {schema.SCHEMA}: use the newer release")
+    if schema.is_outdated(found):
+        raise StoreMismatch(
+            f"{path} has the schema {found} of an earlier release: what writes to it next, such as tracker run, brings it up to date"
+        )
     meta: dict[str, str] = dict(connection.execute("SELECT name, value FROM meta"))
     try:
         limits = msgspec.json.decode(meta["limits"], type=Limits)
@@ -128,6 +132,10 @@ class SqliteContents:
         """Ids of the tasks that later commits wrote."""
         with translated(self._path):
             return changed_after(self._connection, revision)
+
+    def purged(self, *, after: str = "", limit: int = 1_000) -> Sequence[str]:
+        """Ids of the tasks of which attempts were purged."""
+        return self._reads.purged(after=after, limit=limit)
 
     def partitions(self) -> Sequence[PartitionStatus]:
         """Every partition, by topic and partition."""

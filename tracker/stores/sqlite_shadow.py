@@ -24,7 +24,7 @@ from tracker.errors import NotFound, StoreError
 from tracker.model.limits import Limits
 from tracker.stores import schema, tables
 from tracker.stores.base import PartitionStatus
-from tracker.stores.contents import Holding
+from tracker.stores.contents import STILL_SO, Holding
 from tracker.stores.sql import SqlStore
 from tracker.stores.sqlite_contents import COLUMNS, SqliteContents, _Reads, changed_after, some
 from tracker.stores.sqlite_file import BUSY_TIMEOUT_MS, execute_in_turn, translated
@@ -216,13 +216,11 @@ class _StillLive:
         self._keep(ids, revision, ours - theirs, theirs - ours)
         for chunk in _chunks(ids):
             _write(live, chunk, some(shadow, "task", chunk), revision)
-        known = {row[:2]: row for row in live.execute("SELECT topic, partition, end_offset, end_seen_at FROM position")}
-        names = ", ".join(_POSITION)
-        rows = [list(row) for row in shadow.execute(f"SELECT {names} FROM position")]  # noqa: S608 - our own names
-        for row in rows:  # what the workers said of the log's end is still so
-            if (row[0], row[1]) in known:
-                row[_POSITION.index("end_offset")], row[_POSITION.index("end_seen_at")] = known[row[0], row[1]][2:]
-        _replace_rows(live, "position", _POSITION, rows)
+        kept = {row[:2]: row[2:] for row in live.execute(f"SELECT topic, partition, {', '.join(STILL_SO)} FROM position")}  # noqa: S608
+        own = [name for name in _POSITION if name not in STILL_SO]
+        rows = shadow.execute(f"SELECT {', '.join(own)} FROM position").fetchall()  # noqa: S608 - our own names
+        absent = (None,) * len(STILL_SO)
+        _replace_rows(live, "position", [*own, *STILL_SO], [(*row, *kept.get(row[:2], absent)) for row in rows])
         _take_parked(live, theirs, {"parked": theirs}, shadow)
         _set_meta(live, {name: text for name, text in _meta(shadow, "meta").items() if name in _META})
         _set_meta(live, {"store": secrets.token_hex(8), "rebuild": note})

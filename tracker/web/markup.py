@@ -27,7 +27,6 @@ POLICY = (
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "Referrer-Policy": "same-origin",  # with no-referrer a browser hides the origin of our own forms from us
-    "Cross-Origin-Opener-Policy": "same-origin",
 }
 """Of every page."""
 PATHS = frozenset(("/", "/task", "/system", "/parked", "/login", "/logout", "/look", "/task/correct", "/parked/retry", "/parked/drop"))

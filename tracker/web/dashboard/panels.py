@@ -22,6 +22,8 @@ MANY = 50_000
 """Tasks whose targets are counted by name. No index has names: a million takes 1.2 s, and by the target's id 0.1."""
 VALUES = 8
 """Of a facet that are told apart."""
+IN_FLIGHT = [outcome.filter for outcome in wording.OUTCOMES[:2]]
+"""What has not ended: of that a histogram of ends would be empty."""
 CHART_WIDTH, CHART_HEIGHT = 1_000, 80
 """Of the histogram's own units."""
 
@@ -61,6 +63,8 @@ class Panels(msgspec.Struct):
     """All of them, of one snapshot."""
 
     facets: list[Facet]
+    over: str
+    """The time that the bars are of."""
     bars: list[Bar]
     most: int
     bucket: str
@@ -70,15 +74,16 @@ class Panels(msgspec.Struct):
 
 def panels(selection: Selection, at: Place, now: datetime) -> Question[Panels]:
     """Facets and histogram of a selection."""
-    chart = histogram(selection.where, at.over, by="completionStatus", now=now)
+    over = at.over or ("created" if any(map(selection.has, IN_FLIGHT)) else "completed")
+    chart = histogram(selection.where, over, by="completionStatus", now=now)
 
     def question(snapshot: Snapshot) -> Panels:
         where = selection.where
         if where is not None and split(where)[1] is not None and not questions.count(where, scan_limit=SCAN_LIMIT)(snapshot).exact:
-            return Panels([], [], 0, "", limited=True)
+            return Panels([], over, [], 0, "", limited=True)
         facets = [_facet(snapshot, selection, field, title) for field, title in FACETS]
         made = chart(snapshot)
-        return Panels(facets, _bars(made), max((each.count for each in made.buckets), default=0), made.bucket, limited=False)
+        return Panels(facets, over, _bars(made), max((each.count for each in made.buckets), default=0), made.bucket, limited=False)
 
     return question
 

@@ -70,8 +70,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     after: str | None = None
     tz: str = ""
     """A time zone's name; empty: UTC."""
-    over: str = "completed"
-    """The time that the histogram goes over."""
+    over: str = ""
+    """The time that the histogram goes over; empty: that which fits the filter."""
     panels: bool = False
     """Facets and histogram are asked for with the page."""
     live: bool = True
@@ -142,7 +142,7 @@ def place(parameters: Mapping[str, str], columns: Sequence[str] = ()) -> Place:
     for name in ("panels", "live"):
         if name in given:
             given[name] = given[name] == "on"
-    if given.get("over", "completed") not in TIMES:
+    if "over" in given and given["over"] not in TIMES:
         raise UsageError(f'over: expected one of {", ".join(TIMES)}, found "{given["over"][:40]}"')
     found = Place(**given)
     return msgspec.structs.replace(found, sorters=_short(found.order))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sqlite3
 from time import monotonic
 from typing import Any
 from urllib.parse import urlencode
@@ -56,6 +55,8 @@ class System(msgspec.Struct):
     next: int | None
     standing: Standing
     committed_at: str | None
+    kept_by: str
+    """What keeps the store."""
 
 
 @router.api_route("/system", methods=["GET", "HEAD"])
@@ -68,7 +69,14 @@ async def system(request: Request, served: Served, asking: Asking) -> Response:
         found = report(snapshot.facts(), now)
         refused = [_refused(each) for each in snapshot.parked(after=after, limit=PARKED + 1, reason=reason)]
         committed = max((each.committed_at for each in found.partitions if each.committed_at), default=None)
-        return System(found, refused[:PARKED], refused[PARKED - 1].number if len(refused) > PARKED else None, stood(snapshot), committed)
+        return System(
+            found,
+            refused[:PARKED],
+            refused[PARKED - 1].number if len(refused) > PARKED else None,
+            stood(snapshot),
+            committed,
+            snapshot.kept_by,
+        )
 
     stood = standing(now, pulse)
     found = await served.turns.ask(question)
@@ -79,7 +87,8 @@ async def system(request: Request, served: Served, asking: Asking) -> Response:
         "per_second": pulse.per_second(),
         "reason": reason,
         "after": after,
-        "facts": _facts(served, found.report),
+        "facts": _facts(served, found),
+        "rebuild": _rebuild(found.report.rebuild),
         "retries": served.writable is not None and chrome.may_write(asking),
         "said": request.query_params.get("said", ""),
     }
@@ -178,17 +187,34 @@ def _chart(pulse: Pulse) -> dict[str, Any]:
     return {"bars": bars, "most": most}
 
 
-def _facts(served: Context, found: StatusReport) -> list[tuple[str, str]]:
+def _rebuild(note: dict[str, Any] | None) -> dict[str, Any] | None:
+    """How the last rebuild stands, for people; another release may have noted it otherwise."""
+    if note is None:
+        return None
+    state, total = note.get("state", "in a state that this release does not know"), note.get("total")
+    return {
+        "state": state.replace("-", " "),
+        "sources": ", ".join(note.get("sources", ())) or "its log",
+        "share": f"{note.get('done', 0) / total:.0%}" if total and state in ("building", "catching-up", "verifying") else None,
+        "compared": note.get("tasks", 0),
+        "different": note.get("different", 0),
+        "asks": state == "different",
+        "noted_at": note.get("notedAt"),
+    }
+
+
+def _facts(served: Context, system: System) -> list[tuple[str, str]]:
+    found = system.report
     size = "in memory" if found.size is None else wording.size(found.size.bytes)
     if found.size is not None and found.size.free_bytes:
         size += f", {wording.size(found.size.free_bytes)} of it free"
     return [
         ("Tasks", wording.number(found.tasks)),
         *([("Purged tasks", wording.number(found.purged))] if found.purged else []),
-        ("Store", size),
+        ("Store", f"{system.kept_by}, {size}" if found.size is not None else size),
         ("Revision", wording.number(found.revision)),
         ("Projector", "in this process" if served.projects else "in another process"),
         ("This process", f"up for {wording.span(served.meters.uptime_s)}"),
         ("tracker", f"{chrome.VERSION}, fold version {FOLD_VERSION}"),
-        ("Build", f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.system()} {platform.machine()}"),
+        ("Build", f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"),
     ]
