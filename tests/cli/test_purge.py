@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sqlite3
 import time
 from collections.abc import Callable
@@ -42,6 +43,16 @@ def test_a_purge_in_json_has_the_promised_shape(cli) -> None:
 
     assert list(document) == ["purged", "due", "byType", "until", "freedBytes", "storeBytes", "storeFreeBytes", "seconds"]
     assert (document["purged"], document["due"], document["byType"]) == (1, 1, {"QUARTZ": 0, "QPOC": 0, "QUEUED_TASK": 1})
+
+
+@pytest.mark.usefixtures("filled")
+def test_an_event_that_a_purged_task_ignores_is_warned_of(cli) -> None:
+    """It is written all the same; one of a later attempt, which opens the task again, is no matter."""
+    cli("purge", "--keep-completed", "1h")
+
+    result = cli("emit", "launched", "t1")
+    assert (result.code, "warning: task " + PURGED in result.err, "--attempt" in result.err) == (0, True, True)
+    assert "warning" not in cli("emit", "launched", "t1", "--attempt", "2").err
 
 
 @pytest.mark.usefixtures("filled")
@@ -207,3 +218,16 @@ def test_an_older_store_gives_space_back_after_one_vacuum(folder: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript("PRAGMA auto_vacuum=INCREMENTAL; VACUUM;")
         assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+
+
+@pytest.mark.usefixtures("filled")
+async def test_a_stop_does_not_wait_for_a_purge_that_opens_its_store(folder: Path) -> None:
+    """A database that takes the connection and says nothing has ten seconds otherwise, and a run five to stop."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://postgres@127.0.0.1:{silent.getsockname()[1]}/nothing"
+        with open_store(f"sqlite:///{folder}/status.db") as store:
+            async with purging.in_background(Settings(store=url, keep_completed=86_400.0), store, after_s=0.0):
+                connection, _ = await asyncio.to_thread(silent.accept)
+                stopped = time.monotonic()
+            assert time.monotonic() - stopped < 3
+        connection.close()

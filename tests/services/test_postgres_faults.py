@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -274,6 +275,19 @@ def test_who_hurries_does_not_wait_for_another_transaction(store: PostgresStore,
     assert set(store.load(["a", "b"])) == {"a"}
 
 
+def test_who_hurries_does_not_wait_for_a_silent_server(store: PostgresStore) -> None:
+    """One that takes connections and says nothing (it is frozen, or a cable is cut) has ten seconds, and a stop has fewer."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store._drop()
+        store.address = address(f"postgresql://postgres@127.0.0.1:{silent.getsockname()[1]}/nothing")
+        timer = threading.Timer(0.3, store.hurry.set)
+        timer.start()
+        started = monotonic()
+        with pytest.raises(StoreUnavailable, match="given up"):
+            store.load(["a"])
+        assert monotonic() - started < 1.3
+
+
 def test_another_transaction_is_waited_for(store: PostgresStore, database: str) -> None:
     """Longer than one step of waiting: then the row is another's, and the commit a StateConflict."""
     revision = store.commit(Commit(writes=[write("a")]))
@@ -288,7 +302,7 @@ def test_another_transaction_is_waited_for(store: PostgresStore, database: str) 
 
 
 def test_after_two_conflicts_the_rows_are_held(store: PostgresStore, database: str) -> None:
-    """A third commit in a row can't be refused: what it loaded is locked until it is written."""
+    """For a third commit in a row what it loaded is locked until it is written."""
     revision = store.commit(Commit(writes=[write("a"), write("b")]))
     with PostgresStore(database) as second:
         for _ in range(2):
@@ -378,6 +392,18 @@ def test_a_question_that_takes_too_long_ends(database: str) -> None:
         assert hand.execute("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(%' AND state = 'active'").fetchall() == []
 
 
+@pytest.mark.usefixtures("store")
+def test_a_question_does_not_wait_for_a_silent_server(database: str) -> None:
+    """Where it needs a new connection, its time limit holds for that too."""
+    with closing(PostgresReader(address(database))) as reader, socket.create_server(("127.0.0.1", 0)) as silent:
+        reader._idle.pop().close()
+        reader._address = address(f"postgresql://postgres@127.0.0.1:{silent.getsockname()[1]}/nothing")
+        started = monotonic()
+        with pytest.raises(TooLong), reader.snapshot(timeout_s=0.3):
+            pytest.fail("nothing can be read")
+        assert monotonic() - started < 2
+
+
 def test_a_role_s_time_limit_is_not_for_commits(database: str) -> None:
     """A user whose questions may take 50 ms writes a batch that takes longer."""
     with other(database) as hand:
@@ -430,3 +456,22 @@ def test_long_and_odd_texts_are_found_by_their_documents(database: str) -> None:
             )
         }
     assert list(found.values()) == [["long"], ["other"], ["long", "other"], [], ["even"], ["plain"], ["even", "odd", "other", "plain"]]
+
+
+def test_parents_are_those_of_the_documents(database: str) -> None:
+    """A task whose parentId is longer than the column, or has a U+0000, is not the child of a task whose id looks like the column."""
+    long = "p" * 256
+    with PostgresStore(database) as store:
+        fold_and_commit(
+            store,
+            [
+                event("not long's", "created", parentId=long + "x"),
+                event("not odd's", "created", parentId="a\0b"),
+                event("long's", "created", parentId=long),
+                event("x", "created", parentId="a\ufffdc"),
+            ],
+        )
+    with closing(PostgresReader(address(database))) as reader, reader.snapshot() as snapshot:
+        ids = [long, "a\ufffdb", "a\ufffdc"]
+        assert [(row.key, row.id) for row in snapshot.children(ids, 5)] == [(("a\ufffdc",), "x"), ((long,), "long's")]
+        assert snapshot.parents_among(ids) == {long, "a\ufffdc"}

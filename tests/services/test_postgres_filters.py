@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.query_store import commit
+from tests.unit.query_store import commit, event
 from tests.unit.test_filters_agree import _ids, filters, logs
 from tracker.fold.event import TaskEvent
 from tracker.query.fields import FIELDS
@@ -81,3 +81,26 @@ def test_pages_put_together_are_the_listing(filled, log, names, signs, limit):
             paged += [row.id for row in rows]
             after = rows[-1].key
     assert paged == whole
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'id gt "a\0"',
+        'id sw "a\0"',
+        'id eq "a\0"',
+        'id in ("a\0", "b")',
+        'id ge "a\0" and id le "a\0z"',
+        'not (id co "\0")',
+        'launcher gt "a\0"',
+        'launcher co "\0"',
+        'launcher lt "a\0z"',
+        'parentId sw "a\0"',
+        'uniqueName ge "a\0"',
+    ],
+)
+def test_a_null_character_in_a_filter_is_no_other_character(filled, text):
+    """What is looked for has U+0000, which no column has: it is found, and compared, as in memory."""
+    texts = ("a", "ab", "a\ufffd", "b")
+    sql, memory = filled([[event(each, "created", launcher=each, parentId=each, uniqueName=each) for each in texts]])
+    assert _ids(sql, text) == _ids(memory, text)

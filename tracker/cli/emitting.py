@@ -295,7 +295,9 @@ async def _emit(
 
     emitter = open_emitter(settings.source, kafka_config=settings.kafka_config)
     if ask_attempt or ask_sequence:
-        current, last_sequence = await known_of(task, settings.store)
+        current, last_sequence, purged = await known_of(task, settings.store)
+        if ask_attempt and purged and document["type"] != "io.tracker.task.deleted":
+            output.note(f"warning: {purged}; an event changes nothing of it unless --attempt names a later one")
         if ask_attempt and current > 1:
             document["attempt"] = current
         if ask_sequence and last_sequence:
@@ -308,15 +310,16 @@ async def _emit(
     return position
 
 
-async def known_of(task: str, url: str) -> tuple[int, int]:
-    """The task's current attempt, and the greatest sequence known of its events; 1 and 0 where nothing is known."""
+async def known_of(task: str, url: str) -> tuple[int, int, str | None]:
+    """The task's current attempt, the greatest sequence known of its events (1 and 0 where nothing is known), and that it was purged, if so."""
     from tracker.errors import NotFound
     from tracker.query.api import open_query
+    from tracker.query.questions import purged
 
     if url.startswith("memory:"):
-        return 1, 0
+        return 1, 0, None
     try:
         async with open_query(url) as query:
-            return await query.latest(task) or (1, 0)
+            return *(await query.latest(task) or (1, 0)), await query.ask(purged(task), small=True)
     except NotFound:  # no store yet: an event may come before any worker
-        return 1, 0
+        return 1, 0, None

@@ -135,8 +135,7 @@ def _purge_once(url: str, store: StatusStore, ages_s: Mapping[TaskType, float], 
         if isinstance(store, MemoryStore):
             done = retention.purge(store, ages_s, datetime.now(UTC), stop=stop)
         else:
-            with open_store(url, create=False) as opened:
-                opened.hurry = stop
+            with open_store(url, create=False, hurry=stop) as opened:
                 done = retention.purge(opened, ages_s, datetime.now(UTC), stop=stop)
     except TrackerError as error:  # the run goes on: it does not depend on this
         if not stop.is_set():

@@ -8,10 +8,12 @@ nothing.
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
+from itertools import islice
 from math import inf
 from time import monotonic
 from typing import Any
@@ -26,12 +28,13 @@ from tracker.query.base import Row
 from tracker.query.clauses import Clause
 from tracker.query.fields import FIELDS, Kind
 from tracker.query.functions import Bound
+from tracker.query.predicate import reader
 from tracker.query.sql import Said, SqlSnapshot
 from tracker.query.tree import And, Compare, In, Node, Not, Or
 from tracker.stores import postgres_schema, tables
 from tracker.stores.postgres_link import Ended, Link, translated
 from tracker.stores.postgres_reads import PostgresReads, writers_key
-from tracker.stores.postgres_text import INEXACT
+from tracker.stores.postgres_text import INEXACT, MAX_INDEXED
 from tracker.stores.postgres_url import Address
 
 _MAX_IDLE = 8
@@ -74,14 +77,17 @@ WITH locks AS MATERIALIZED (
         AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
     )
 )
-SELECT coalesce(min(running::text::bigint), pg_snapshot_xmax(pg_current_snapshot())::text::bigint) - 1
-FROM pg_snapshot_xip(pg_current_snapshot()) AS running
-WHERE running::text::bigint %% 4294967296 NOT IN (SELECT number FROM others)
+SELECT coalesce(
+  min(number) FILTER (WHERE number %% 4294967296 NOT IN (SELECT number FROM others)),
+  (CASE count(*) WHEN 0 THEN pg_snapshot_xmin(pg_current_snapshot()) ELSE pg_snapshot_xmax(pg_current_snapshot()) END)::text::bigint
+) - 1
+FROM (SELECT running::text::bigint AS number FROM pg_snapshot_xip(pg_current_snapshot()) AS running) AS running
 """
 """The last transaction before the first that is on its way in the snapshot and may write tasks.
 
 Of those on their way some are other programs': they still run, and do not hold the lock that ours take before they have a number. Whatever has
-ended since the snapshot was taken is not known to be another's. On a standby nothing is known of locks, and all hold it back.
+ended since the snapshot was taken is not known to be another's. A standby's snapshot lists none of those on their way, whatever its xmin says:
+there all hold it back.
 """
 
 
@@ -173,25 +179,59 @@ class PostgresSnapshot(SqlSnapshot):
         return and_(_TASK.revision > revision, _TASK.revision <= self.revision())
 
     def _said(self, where: Node | None) -> tuple[Said | None, Node | None]:
+        if where is not None and any(map(_has_null_character, _comparisons(where))):
+            return None, where  # no column can be compared with it
         said, rest = super()._said(where)
-        if said is None or where is None or not _is_of_free_text(where) or not self._has_inexact:
+        if said is None or where is None or not any(map(_is_of_free_text, _comparisons(where))) or not self._has_inexact:
             return said, rest
         # Rows whose columns are not the document's own words are found whatever the filter, and it is decided on their documents.
         return Said(or_(said.clause, and_(text(INEXACT), _TASK.state.is_not(None))), said.of_living), where
+
+    def children(self, ids: Sequence[str], limit: int) -> Iterator[Row]:
+        """Tasks with these parents, by parent and id; the key is the parent's id."""
+        if not any(map(_is_inexact, ids)):
+            return super().children(ids, limit)
+        parent = reader(FIELDS["parentId"])
+        return islice((row for row in super().children(ids, sys.maxsize) if parent(row) == row.key[0]), limit)
+
+    def parents_among(self, ids: Sequence[str]) -> set[str]:
+        """Those of them that are a task's parent: read off an index."""
+        found = super().parents_among(ids)
+        return {id for id in found if not _is_inexact(id) or any(True for _ in self.children([id], 1))}
 
     @cached_property
     def _has_inexact(self) -> bool:
         return bool(self._reads.read(f"SELECT 1 FROM {self._address.qualifier}task WHERE {INEXACT} LIMIT 1"))
 
 
-def _is_of_free_text(node: Node) -> bool:
-    """Whether a filter looks at a column of any text."""
+def _is_inexact(id: str) -> bool:
+    """Whether a column with this text may be of a document with another."""
+    return len(id) >= MAX_INDEXED or "\ufffd" in id
+
+
+def _comparisons(node: Node) -> Iterator[Compare | In]:
+    """Those of a filter, wherever they stand in it."""
     if isinstance(node, And | Or):
-        return any(map(_is_of_free_text, node.nodes))
-    if isinstance(node, Not):
-        return _is_of_free_text(node.node)
-    free = node.field.kind in (Kind.TEXT, Kind.LABEL) or (node.field.kind is Kind.ID and node.field is not FIELDS["id"])
-    return free and isinstance(node, Compare | In)
+        for each in node.nodes:
+            yield from _comparisons(each)
+    elif isinstance(node, Not):
+        yield from _comparisons(node.node)
+    elif isinstance(node, Compare | In):
+        yield node
+
+
+def _is_of_free_text(node: Compare | In) -> bool:
+    """Whether it looks at a column of any text."""
+    return node.field.kind in (Kind.TEXT, Kind.LABEL) or (node.field.kind is Kind.ID and node.field is not FIELDS["id"])
+
+
+def _has_null_character(node: Compare | In) -> bool:
+    """Whether it looks for U+0000."""
+    return any(isinstance(value, str) and "\0" in value for value in (node.values if isinstance(node, In) else (node.value,)))
+
+
+def _never() -> bool:
+    return False
 
 
 class PostgresReader:
@@ -207,9 +247,9 @@ class PostgresReader:
         link = self._connect()
         self._idle.append(link)
 
-    def _connect(self) -> Link:
-        with translated(self._address):
-            link = Link.to(self._address)
+    def _connect(self, ended: Callable[[], bool] = _never) -> Link:
+        with reading(self._address):
+            link = Link.unless(ended, self._address)
             try:
                 self.limits = postgres_schema.check(link, self._address, None)
             except BaseException:
@@ -251,8 +291,7 @@ class PostgresReader:
                     return link
                 except psycopg.Error:  # the server was restarted meanwhile, or a proxy has closed it
                     link.close()
-        link = self._connect()
-        link.ended = ended
+        link = self._connect(ended)
         with reading(self._address):
             link.execute(begin)
         return link
@@ -268,10 +307,6 @@ class PostgresReader:
             self._idle.pop().close()
 
 
-def _never() -> bool:
-    return False
-
-
 class PostgresCommits:
     """See `tracker.query.base.CommitWait`. It looks, again and again: NOTIFY would have commits wait for each other, cluster-wide, and LISTEN
     is a session's state, which PgBouncer does not keep.
@@ -280,10 +315,11 @@ class PostgresCommits:
     def __init__(self, link: Link, address: Address) -> None:
         self._link, self._address = link, address
         t = address.qualifier
-        # The newest revision, what is on its way below it, where the logs are read to, and what is parked.
+        # The newest revision, what is on its way below it (a standby knows no more than where that begins), where the logs are read to, and what is parked.
         self._look = (
             f"SELECT newest, (SELECT array_agg(running::text ORDER BY running) FROM pg_snapshot_xip(pg_current_snapshot()) AS running "
             f"WHERE running::text::bigint + value::bigint < newest), "
+            f"least(pg_snapshot_xmin(pg_current_snapshot())::text::bigint + value::bigint, newest + 1), "
             f"(SELECT array_agg(next_offset ORDER BY topic, partition) FROM {t}position), (SELECT max(number) FROM {t}parked) "
             f"FROM {t}meta, (SELECT max(revision) AS newest FROM {t}task) AS of_tasks WHERE name = 'revision_base'"
         )

@@ -4,6 +4,7 @@ and libpq's settings), or ``memory://``.
 
 from __future__ import annotations
 
+import threading
 from difflib import get_close_matches
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -14,17 +15,18 @@ from tracker.stores.contents import Contents, Shadow
 from tracker.stores.postgres_url import address, is_postgres, without_password
 
 
-def open_store(url: str, *, limits: Limits | None = None, create: bool = True) -> StatusStore:
+def open_store(url: str, *, limits: Limits | None = None, create: bool = True, hurry: threading.Event | None = None) -> StatusStore:
     """Open (and where ``create``, make) the store that ``url`` names.
 
-    ``limits`` are those to make a new store with, and to hold an existing one to; None takes the store's own (or the defaults).
+    ``limits`` are those to make a new store with, and to hold an existing one to; None takes the store's own (or the defaults). ``hurry``
+    is to be the store's, for who may not wait long for it to open either.
     Raises `UsageError`, `NotFound`, `StoreMismatch` or `StoreError`.
     """
     if is_postgres(url):
         where = address(url)
         from tracker.stores.postgres import PostgresStore
 
-        return PostgresStore(where, limits=limits, create=create)
+        return PostgresStore(where, limits=limits, create=create, hurry=hurry)
     if urlsplit(url).scheme == "memory":
         from tracker.stores.memory import MemoryStore
 
@@ -32,7 +34,9 @@ def open_store(url: str, *, limits: Limits | None = None, create: bool = True) -
     path, synchronous = sqlite_path(url)
     from tracker.stores.sql import SqlStore
 
-    return SqlStore(path, limits=limits, synchronous=synchronous, create=create)
+    store = SqlStore(path, limits=limits, synchronous=synchronous, create=create)
+    store.hurry = hurry or store.hurry
+    return store
 
 
 def open_contents(url: str) -> Contents:

@@ -35,22 +35,32 @@ FROZEN_MS = 5_000
 may have: its session is ended after this. TCP alone would let it hold them for two hours."""
 CONNECT_PATIENCE_S = 30.0
 """A server that starts, or has no connection to spare, is asked again for so long when a store is opened."""
+_DURABLE = "set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true)"
+"""A commit that a crash of the server forgets has its number given to another: a follower that has seen it would miss that one."""
+_OTHER = "of another server"
+"""No store's name."""
+_HISTORY = "SELECT system_identifier, left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system()"
+"""The cluster, and its timeline: a standby that is promoted begins another. Something like PostgreSQL may not tell."""
 T = TypeVar("T")
 
 
 class PostgresStore(PostgresReads):
     """A store in one schema of a PostgreSQL database; see `tracker.stores.base.StatusStore` for its promises."""
 
-    def __init__(self, url: str | Address, *, limits: Limits | None = None, create: bool = True) -> None:
+    def __init__(
+        self, url: str | Address, *, limits: Limits | None = None, create: bool = True, hurry: threading.Event | None = None
+    ) -> None:
         self.address = url if isinstance(url, Address) else address(url)
         super().__init__(self.address.qualifier)
         self._key = writers_key(self.address.schema)
-        self.hurry = threading.Event()
+        self.hurry = hurry or threading.Event()
         self._limits = limits
         """Those that were asked for: a rebuild may have given the store others since."""
         self._this_name = f"SELECT value FROM {self.qualifier}meta WHERE name = 'store'"
         self._name = ""
         """The store's own, when it was claimed last: a rebuild's exchange gives it another."""
+        self._history: list[tuple[Any, ...]] = []
+        """The server's: where it is another's, the last commits of before may be gone, and their numbers given to others."""
         self._link: Link | None = self._patiently_connected(create=create)
         self._refused = 0
         """Commits in a row that met another writer's change."""
@@ -68,8 +78,10 @@ class PostgresStore(PostgresReads):
             try:
                 return self._connected(create=create, opening=True)
             except psycopg.OperationalError as error:
-                if not is_passing(error) or monotonic() > deadline:
+                if not is_passing(error) or monotonic() > deadline or self.hurry.is_set():
                     raise translation(error, self.address) from error
+            except Ended:
+                raise StoreUnavailable(f"{self.address.shown} was waited for, and then no more") from None
             except psycopg.Error as error:
                 raise translation(error, self.address) from error
             self.hurry.wait(wait_s)
@@ -77,15 +89,19 @@ class PostgresStore(PostgresReads):
 
     def _connected(self, *, create: bool = False, opening: bool = False) -> Link:
         """A new connection, its store checked again: it may be another server by now."""
-        link = Link.to(self.address)
+        link = Link.unless(self.hurry.is_set, self.address)
         try:
             self.limits = postgres_schema.prepare(link, self.address, self._limits, create=create, opening=opening)
-            self._name = self._name or _named(link.rows(self._this_name))
+            history = []
+            with suppress(errors.FeatureNotSupported, errors.InsufficientPrivilege, errors.UndefinedFunction):
+                history = link.rows(_HISTORY)
+            if history != self._history and self._name:
+                self._name = _OTHER
+            self._name, self._history = self._name or _named(link.rows(self._this_name)), history
             postgres_schema.raise_base(link, self.address)
         except BaseException:
             link.close()
             raise
-        link.ended = self.hurry.is_set
         return link
 
     def __enter__(self) -> Self:
@@ -135,15 +151,14 @@ class PostgresStore(PostgresReads):
                 if not isinstance(away.__cause__, errors.LockNotAvailable) or self.hurry.is_set() or monotonic() > deadline:
                     raise
 
-    @staticmethod
-    def begin(link: Link) -> None:
-        """The first statements of a transaction."""
+    def begin(self, link: Link) -> None:
+        """The first statements of a transaction, before any that gives it a number: locking a row does."""
         if link.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
             link.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-        # What the user's role may have for its questions is not for commits.
         link.execute(
-            f"SELECT set_config('lock_timeout', '{LOCK_STEP_MS}', true), set_config('statement_timeout', '0', true), "
-            f"set_config('idle_in_transaction_session_timeout', '{FROZEN_MS}', true)"
+            f"SELECT {link.untimed}, {_DURABLE}, set_config('lock_timeout', '{LOCK_STEP_MS}', true), "
+            f"set_config('idle_in_transaction_session_timeout', '{FROZEN_MS}', true), pg_advisory_xact_lock_shared(%s)",
+            (self._key,),
         )
 
     def read(self, statement: str, values: Any = None) -> list[tuple[Any, ...]]:
@@ -194,8 +209,8 @@ class PostgresStore(PostgresReads):
     def load(self, task_ids: Sequence[str]) -> Mapping[str, Loaded]:
         """The states that the store has; ids that it does not have are absent.
 
-        After two refused commits in a row the rows of the last one are locked first, in id order, so that the third can't be refused;
-        the transaction stays open for the commit that follows.
+        After two refused commits in a row the rows of the last one are locked first, in id order, so that the third can be refused
+        only for what was changed between the two; the transaction stays open for the commit that follows.
         """
         self._unlock()
         statement = f"SELECT id, registers, revision FROM {self.qualifier}task WHERE id = ANY(%s)"
@@ -233,7 +248,6 @@ class PostgresStore(PostgresReads):
         arrays = task_arrays(writes) if writes else None  # before the server waits for them
         with link.pipeline():
             self.begin(link)
-            link.execute("SELECT pg_advisory_xact_lock_shared(%s)", (self._key,))
             advances = sorted(commit.advances, key=lambda advance: advance.expected.at)
             advanced = [link.execute(ADVANCE.format(t), _advance_values(advance)) for advance in advances]
             # After the positions, whose rows keep a rebuild's exchange out: what is read here holds until the end.
@@ -246,7 +260,8 @@ class PostgresStore(PostgresReads):
             for jump in commit.jumps:
                 link.execute(JUMP.format(t), (*jump.at, jump.stored, jump.chosen, jump.policy, jump.when))
         if _named(name.fetchall()) != self._name:
-            raise StoreReplaced("the store was rebuilt meanwhile, and nothing was written: what was read before is of the one before it")
+            what = "another server has it now" if self._name == _OTHER else "it was rebuilt meanwhile"
+            raise StoreReplaced(f"{what}, and nothing was written: what was read of the store before is of the one before it")
         for advance, cursor in zip(advances, advanced, strict=True):
             if cursor.rowcount != 1:
                 expected = advance.expected

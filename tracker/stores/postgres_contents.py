@@ -17,7 +17,6 @@ from tracker.stores.contents import About, Holding
 from tracker.stores.postgres_link import Link, translated
 from tracker.stores.postgres_reads import PostgresReads
 from tracker.stores.postgres_rows import COLUMNS
-from tracker.stores.postgres_schema import NO_TIMEOUT
 from tracker.stores.postgres_url import Address
 
 SHOWN = ", ".join(["id", "registers", "deleted", *(f"{name} AT TIME ZONE 'UTC'" if name in tables.TIMES else name for name in COLUMNS)])
@@ -98,7 +97,7 @@ class PostgresContents:
             self._link = Link.to(self._address)
             try:
                 self._link.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                self._link.execute(NO_TIMEOUT)
+                self._link.execute(f"SELECT {self._link.untimed}")
                 self._about = about(self._link, self._address)
             except BaseException:
                 self._link.close()

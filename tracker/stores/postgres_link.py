@@ -7,7 +7,9 @@ session's settings or locks, and schema names are written out.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Self, TypeVar
@@ -34,7 +36,7 @@ WAIT_STEP_S = 0.02
 CANCEL_WAIT_S = 1.0
 T = TypeVar("T")
 
-_AWAY = ("08", "53300", "57P01", "57P02", "57P03", "57P05", "40001", "40P01", "55P03", "25P03", "25006", "53200")
+_AWAY = ("08", "53300", "57P01", "57P02", "57P03", "57P05", "40001", "40P01", "55P03", "25P03", "25P04", "25006", "53200")
 """SQLSTATEs, or classes of them, that pass: the connection, too many of them, a server that stops or starts, another's lock, a standby."""
 _BUSY = re.compile(
     r"too many (?:clients|connections)|connection slots are reserved|no more connections allowed|is starting up|shutting down|in recovery mode"
@@ -67,6 +69,36 @@ class Link(psycopg.Connection[tuple[Any, ...]]):
         link.adapters.register_loader("timestamp", _Iso)
         link.adapters.register_dumper(Array, ArrayDumper)
         return link
+
+    @classmethod
+    def unless(cls, ended: Callable[[], bool], address: Address) -> Self:
+        """`to`, whose wait for a server that says nothing, seconds, has an end of ours too: it is left to itself then."""
+        opening: Future[Self] = Future()
+
+        def connect() -> None:
+            try:
+                opening.set_result(cls.to(address))
+            except BaseException as error:  # noqa: BLE001 - it is raised in the other thread
+                opening.set_exception(error)
+
+        threading.Thread(target=connect, name="tracker-connect", daemon=True).start()
+        while not wait([opening], WAIT_STEP_S).done:
+            if ended():
+                opening.add_done_callback(lambda done: done.exception() or done.result().close())
+                raise Ended
+        link = opening.result()
+        link.ended = ended
+        return link
+
+    @property
+    def untimed(self) -> str:
+        """What a SELECT does so that no timer ends this transaction: what the user's role may have for its questions is not for commits, nor for
+        work on a whole store, which folds and compares for minutes between two statements.
+        """
+        timers = ["statement_timeout", "idle_in_transaction_session_timeout"]
+        if self.info.server_version >= 170_000:
+            timers.append("transaction_timeout")
+        return ", ".join(f"set_config('{name}', '0', true)" for name in timers)
 
     def wait(self, gen: Generator[Any, Any, T], interval: float = WAIT_STEP_S, *args: Any, **words: Any) -> T:
         """See psycopg: what every statement waits in."""

@@ -19,9 +19,6 @@ _TABLES = """
 SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname = ANY(%s)
 """
-NO_TIMEOUT = "SELECT set_config('statement_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true)"
-"""What the user's role may have for its questions is not for work on a whole store, which folds and compares for minutes between two
-statements; `tracker.stores.postgres.FROZEN_MS` is for transactions that other writers may wait for."""
 
 
 def stored(link: Link, address: Address) -> tuple[str | None, Mapping[str, str]]:
@@ -80,16 +77,20 @@ def migrate(address: Address, limits: Limits | None, *, to: str = "head") -> Non
     from sqlalchemy.pool import NullPool
 
     def connect() -> psycopg.Connection[Any]:
-        return psycopg.connect(address.conninfo, prepare_threshold=None)
+        return Link.connect(address.conninfo, prepare_threshold=None)
 
     engine = create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool, use_native_hstore=False)
     with translated(address):
         try:
             with engine.begin() as transaction:
                 driver: Any = transaction.connection.driver_connection
-                driver.execute(NO_TIMEOUT)
+                # Before the lock, since a snapshot of before it would not show what another has made; and in its own time.
+                driver.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE")
+                driver.execute(f"SELECT {driver.untimed}")
                 driver.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"tracker:{address.schema}",))
-                driver.execute(f'CREATE SCHEMA IF NOT EXISTS "{address.schema}"')
+                # Not IF NOT EXISTS, for which the user needs the right to make schemas though it is there.
+                if not driver.execute("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = %s", (address.schema,)).fetchone():
+                    driver.execute(f'CREATE SCHEMA "{address.schema}"')
                 # For the migrations alone, and of this transaction alone: their statements name no schema.
                 driver.execute(f'SET LOCAL search_path TO "{address.schema}"')
                 cursor = driver.execute(_TABLES, (address.schema, ["meta"]))
@@ -111,7 +112,9 @@ def raise_base(link: Link, address: Address) -> None:
     """Let revisions go on growing where the store was restored into another cluster, whose transactions have smaller numbers."""
     newest = f"(SELECT max(revision) FROM {address.qualifier}task)"
     following = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+    link.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
     link.execute(
         f"UPDATE {address.qualifier}meta SET value = ({newest} - {following} + 1)::text "
         f"WHERE name = 'revision_base' AND {newest} >= {following} + value::bigint"
     )
+    link.execute("COMMIT")

@@ -30,7 +30,6 @@ from tracker.stores.postgres_contents import HORIZON, PostgresContents, Reads, c
 from tracker.stores.postgres_link import Link, translated
 from tracker.stores.postgres_reads import writers_key
 from tracker.stores.postgres_rows import COLUMNS
-from tracker.stores.postgres_schema import NO_TIMEOUT
 from tracker.stores.postgres_url import Address
 
 LOCK_STEP_MS, LOCK_PATIENCE_S = 1_000, 60.0
@@ -76,7 +75,7 @@ class PostgresShadow:
     def _transaction(self) -> Iterator[Link]:
         with self._linked() as link:
             link.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-            link.execute(NO_TIMEOUT)
+            link.execute(f"SELECT {link.untimed}")
             yield link
             link.execute("COMMIT")
 
@@ -267,7 +266,7 @@ def _lock(link: Link, live: Address) -> None:
     while True:
         link.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
         link.execute(f"SET LOCAL lock_timeout = {LOCK_STEP_MS}")
-        link.execute(NO_TIMEOUT)
+        link.execute(f"SELECT {link.untimed}")
         link.execute("SELECT pg_advisory_xact_lock_shared(%s)", (writers_key(live.schema),))
         try:
             names = ", ".join(f"{live.qualifier}{name}" for name in ("position", "task", "parked", "jump"))

@@ -16,7 +16,7 @@ CUT = ("launcher", "parent_id", "target_id")
 """Columns of any text that have an index."""
 FREE = (*CUT, "unique_name", "description", "parent_name", "target_name", "progress")
 """Columns of any text."""
-INEXACT = " OR ".join([*(f"char_length({name}) >= {MAX_INDEXED}" for name in CUT), *(f"strpos({name}, U&'\\FFFD') > 0" for name in FREE)])
+INEXACT = " OR ".join([*(f"char_length({name}) >= {MAX_INDEXED}" for name in CUT), *(f"strpos({name}, '\ufffd') > 0" for name in FREE)])
 """Of a row that may be one. True of some that are not: a value may have 256 code points, or a U+FFFD of its own."""
 INEXACT_INDEX = f"CREATE INDEX task_inexact ON task (id) WHERE {INEXACT}"
 

@@ -14,6 +14,8 @@ CONNECT_TIMEOUT_S = 10
 SILENCE_MS = 20_000
 """A server that confirms nothing for so long is gone; TCP's own patience is a quarter of an hour."""
 _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_HOSTS = re.compile(r"(?:(?:\[[^]]*\]|[^:,]*)(?::[0-9]*)?(?:,|$))*")
+"""Hosts with their ports. Where that is none, or an @ comes later, a password that is not percent-encoded has ended them early."""
 _SECRETS = ("password", "sslpassword", "oauth_client_secret")
 
 
@@ -48,7 +50,11 @@ def without_password(url: str) -> str:
             return url
         user = quote(parts.username or "", safe="%")
         host = parts.netloc.rpartition("@")[2]
-        query = urlencode([pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in _SECRETS], safe="/,:")
+        pairs = parse_qsl(parts.query, keep_blank_values=True)
+        later = "".join([parts.path, *(name for name, _ in pairs), parts.fragment])
+        if not _HOSTS.fullmatch(host) or ("@" not in parts.netloc and "@" in later):
+            return f"{parts.scheme}://…"
+        query = urlencode([pair for pair in pairs if pair[0].lower() not in _SECRETS], safe="/,:")
         return f"{parts.scheme}://{user and user + '@'}{host}{parts.path}{query and '?' + query}"
     except ValueError:
         return f"{url.partition(':')[0]}://…"
@@ -67,10 +73,16 @@ def address(url: str) -> Address:
         pairs = parse_qsl(parts.query, keep_blank_values=True)
         schemas = [value for name, value in pairs if name == "schema"]
         query = urlencode([pair for pair in pairs if pair[0] != "schema"], quote_via=quote)
+        if shown.endswith("…"):
+            raise ValueError(shown)
         given = conninfo_to_dict(f"postgresql://{parts.netloc}{parts.path}?{query}")
     except (ValueError, ProgrammingError) as error:
-        known = re.search(r'invalid URI query parameter: "([^"]*)"', str(error))
-        what = f"no such setting: {known[1]} (its own is schema=NAME, the rest are libpq's)" if known else "it can't be understood"
+        known = not shown.endswith("…") and re.search(r'invalid URI query parameter: "([^"]*)"', str(error))
+        what = (
+            f"no such setting: {known[1]} (its own is schema=NAME, the rest are libpq's)"
+            if known
+            else "it can't be understood (in a password, / ? # and @ are %2F %3F %23 and %40)"
+        )
         raise UsageError(f"expected a store such as postgresql://user@host/database, got {shown}: {what}") from None
     if schemas[1:] or not all(map(_SCHEMA.fullmatch, schemas)):
         raise UsageError(
