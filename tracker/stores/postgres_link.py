@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg import errors
+from psycopg.generators import send
 from psycopg.types.datetime import TimestampBinaryLoader
 
 from tracker.errors import (
@@ -135,14 +136,15 @@ class Link(psycopg.Connection[tuple[Any, ...]]):
 
 
 def _exit(pipeline: psycopg.Pipeline) -> Generator[Any, Any, None]:
-    """Psycopg's own, which ends a pipeline with a Sync, without the Flush that it sends after that.
+    """Psycopg's own, which ends a pipeline with a Sync, without the Flush message that it sends after that.
 
-    The Sync has flushed already, and any message after it stops the server's idle_in_transaction_session_timeout without starting it again:
+    The Sync makes the server answer all, and any message after it stops the server's idle_in_transaction_session_timeout without starting it again:
     a worker that is frozen before its COMMIT would hold its rows for as long as it is.
     """
     try:
         pipeline._enqueue_sync()  # noqa: SLF001
         yield from pipeline._communicate_gen()  # noqa: SLF001
+        yield from send(pipeline.pgconn)  # megabytes of arrays are still to go out: psycopg waits for answers alone from here on
     finally:
         yield from pipeline._fetch_gen(flush=False)  # noqa: SLF001
 
