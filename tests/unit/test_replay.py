@@ -186,10 +186,16 @@ def test_a_script_without_a_guard_may_replay(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == (f"{len(records)}\n", "")
 
 
+def hang(*_: object) -> None:
+    """What a process folds that is to be killed in the middle of it."""
+    signal.pause()
+
+
 @pytest.mark.usefixtures("processes")
-def test_a_killed_process_is_said_in_a_sentence(tmp_path: Path) -> None:
+def test_a_killed_process_is_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the kernel does when memory is short: nothing is stored, nothing is left, and the next try is whole."""
     records = written(tmp_path / "a.jsonl", lines(6))
+    monkeypatch.setattr(pool, "fold_stretch", hang)
 
     def kill(_: ReplayProgress) -> None:
         for child in multiprocessing.active_children():
