@@ -121,10 +121,10 @@ class Container:
             self.stop()
             raise
 
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A command inside, as the server's user."""
+    def run(self, *command: str, user: str = "postgres") -> subprocess.CompletedProcess[str]:
+        """A command inside, as the server's user unless told."""
         return subprocess.run(
-            ["docker", "exec", "--user", "postgres", self._id, *command], capture_output=True, text=True, timeout=60, check=True
+            ["docker", "exec", "--user", user, self._id, *command], capture_output=True, text=True, timeout=60, check=True
         )
 
     def restart(self) -> None:

@@ -116,6 +116,8 @@ def test_a_full_disk_is_said_and_nothing_is_written(postgres: Server) -> None:
     """StoreFull, which ends a worker; once there is room again, the same commit goes through."""
     if not isinstance(postgres, Container):
         pytest.skip("a small disk needs a container")
+    # After a restart the small disk is root's alone.
+    postgres.run("chmod", "1777", SMALL_DISK, user="root")
     postgres.run("mkdir", "-p", f"{SMALL_DISK}/space")
     with psycopg.connect(f"{postgres.url}/postgres", autocommit=True) as hand:
         hand.execute(f"CREATE TABLESPACE small LOCATION '{SMALL_DISK}/space'")
