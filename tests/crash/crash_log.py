@@ -138,12 +138,13 @@ class Outcome:
         found: dict[str, dict[str, Any] | None] = {}
         for file, path in zip(self._files, self._paths, strict=True):
             file.close()
-            found |= naive_fold(_pickled(path))
+            found |= naive_fold(pickled(path))
             path.unlink()
         return found
 
 
-def _pickled(path: Path) -> Iterator[NaiveEvent]:
+def pickled(path: Path) -> Iterator[NaiveEvent]:
+    """Events from a file in which they were pickled one after the other."""
     with path.open("rb") as file:
         while True:
             try:

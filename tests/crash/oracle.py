@@ -22,6 +22,7 @@ from zlib import crc32
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 
+from tests.crash.crash_log import pickled
 from tests.naive.decode import NaiveEvent, naive_decode
 from tests.naive.fold import naive_export, naive_fold
 from tests.services.kafka import AIOKafkaAdminClientClosing
@@ -210,7 +211,7 @@ class _Shard:
 
 def _compare_shard(path: Path, store_url: str) -> _Shard:
     files = sorted(path.parent.glob(f"{path.name}.chunk-*"))
-    documents = naive_fold(event for file in files for event in _pickled(file))
+    documents = naive_fold(event for file in files for event in pickled(file))
     path.with_suffix(".jsonl").write_bytes(naive_export(documents))
     wrong: list[str] = []
     with open_store(store_url, create=False) as store:
@@ -231,15 +232,6 @@ def _compare_shard(path: Path, store_url: str) -> _Shard:
     for file in files:
         file.unlink()
     return _Shard(len(documents) - dead, dead, wrong)
-
-
-def _pickled(path: Path) -> Iterator[NaiveEvent]:
-    with path.open("rb") as file:
-        while True:
-            try:
-                yield pickle.load(file)
-            except EOFError:
-                return
 
 
 def _wrong_lines(export: Path, shards: list[Path]) -> list[str]:

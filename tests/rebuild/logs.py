@@ -82,3 +82,17 @@ def plant(store: Path, task: str, progress: str = "planted") -> None:
 def smaller(**limits: int) -> Limits:
     """Limits that are not the usual ones."""
     return Limits(**limits)
+
+
+class Stopped(Exception):
+    """A run that ends at a seam, as if its process had been killed, but for open files."""
+
+
+def stop_at(seam: str) -> Callable[[str], None]:
+    """What ends a run there."""
+
+    def at(name: str) -> None:
+        if name == seam:
+            raise Stopped(seam)
+
+    return at

@@ -13,7 +13,7 @@ from random import Random
 import pytest
 
 from tests.naive.workload import task_id
-from tests.rebuild.logs import TASKS, hash_of, live_in, log_in, plant, rebuilt, url, worked
+from tests.rebuild.logs import TASKS, hash_of, log_in, plant, rebuilt, url, worked
 from tracker import replay
 from tracker.errors import StoreMismatch, UsageError
 from tracker.model.kinds import TaskType
@@ -56,19 +56,6 @@ def sampled(store: Path, log: Path) -> Verified:
 def verified(store: Path, log: Path) -> Verified:
     """All of them."""
     return asyncio.run(verify_all(lambda: open_contents(url(store)), Logs(source=str(log))))
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    """A log of 60 tasks."""
-    return log_in(tmp_path)
-
-
-@pytest.fixture
-def live(tmp_path: Path, log: Path) -> Path:
-    """The store that has read it."""
-    assert log.exists()
-    return live_in(tmp_path)
 
 
 def test_purged_tasks_stay_purged(live: Path, log: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.naive.workload import task_id
-from tests.rebuild.logs import TASKS, hash_of, live_in, log_in, plant, smaller, url, worked
+from tests.rebuild.logs import TASKS, hash_of, log_in, plant, smaller, url, worked
 from tracker.errors import SourceError, StoreError, StoreMismatch
 from tracker.model.limits import DEFAULT_LIMITS
 from tracker.model.records import Position
@@ -29,19 +29,6 @@ from tracker.rebuild.verifying import Verified, verify_all, verify_some
 from tracker.stores.base import Commit, Jump
 from tracker.stores.contents import Contents, Holding
 from tracker.stores.open import open_contents, open_shadow, open_store
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    """A log of 60 tasks."""
-    return log_in(tmp_path)
-
-
-@pytest.fixture
-def live(tmp_path: Path, log: Path) -> Path:
-    """The store that has read it."""
-    assert log.exists()
-    return live_in(tmp_path)
 
 
 def opened(store: Path) -> Contents:

@@ -15,9 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.unit.query_store import commit as fold_and_commit
-from tests.unit.query_store import event
-from tracker.errors import NotFound, PositionConflict, StateConflict, StoreError, StoreMismatch, StoreUnavailable, TooLong
+from tracker.errors import NotFound, PositionConflict, StateConflict, StoreError, StoreUnavailable, TooLong
 from tracker.query.postgres import PostgresReader
 from tracker.stores.base import Commit
 from tracker.stores.open import open_store
@@ -340,41 +338,6 @@ def test_a_store_that_was_restored_elsewhere_goes_on_growing(store: PostgresStor
     assert after > before
 
 
-def test_stores_of_two_schemas_are_two(database: str) -> None:
-    """``?schema=NAME`` makes the schema, and nothing of one is in the other."""
-    with PostgresStore(f"{database}?schema=one") as one, PostgresStore(f"{database}?schema=Two") as two:
-        one.commit(Commit(writes=[write("a")]))
-        two.commit(Commit(writes=[write("b")]))
-        assert (set(one.load(["a", "b"])), set(two.load(["a", "b"]))) == ({"a"}, {"b"})
-    with pytest.raises(NotFound, match="no store"):
-        PostgresReader(address(database))
-
-
-def test_tables_of_something_else_are_left_alone(database: str) -> None:
-    """A table named like one of ours is another program's: the store is refused, naming the way out."""
-    with other(database) as hand:
-        hand.execute("CREATE TABLE task (name text)")
-    with pytest.raises(StoreMismatch, match="schema=NAME"):
-        open_store(database)
-
-
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ("UPDATE alembic_version SET version_num = '9999'", "schema is 9999.*newer release"),
-        ("UPDATE meta SET value = '99' WHERE name = 'fold_version'", "fold version 99.*fold the log again"),
-    ],
-)
-@pytest.mark.usefixtures("store")
-def test_a_store_of_another_release_is_refused(database: str, change: str, sentence: str) -> None:
-    """A newer schema, and another fold, with what mends it; for writers and readers alike."""
-    with other(database) as hand:
-        hand.execute(change)
-    for opening in (lambda: open_store(database), lambda: PostgresReader(address(database))):
-        with pytest.raises(StoreMismatch, match=sentence):
-            opening()
-
-
 @pytest.mark.usefixtures("store")
 def test_a_question_that_takes_too_long_ends(database: str) -> None:
     """By its time limit and by its stop; the server's work ends too."""
@@ -424,54 +387,3 @@ def test_a_reader_goes_on_after_a_restart(store: PostgresStore, postgres: Server
     with pytest.raises(StoreUnavailable):
         store.load(["a"])
     assert set(store.load(["a"])) == {"a"}
-
-
-def test_long_and_odd_texts_are_found_by_their_documents(database: str) -> None:
-    """A column holds 256 code points and no U+0000; a filter means the document's own text all the same."""
-    long, odd = "x" * 300, "a\0b"
-    with PostgresStore(database) as store:
-        fold_and_commit(
-            store,
-            [
-                event("long", "created", launcher=long + "y", parentId=long + "p"),
-                event("other", "created", launcher=long + "z", parentId=long + "q"),
-                event("odd", "created", launcher=odd, uniqueName=odd),
-                event("even", "created", launcher="a\ufffdb", uniqueName="a\ufffdb"),
-                event("plain", "created", launcher="sweep"),
-            ],
-        )
-    from tracker.query import connect
-
-    with connect(database) as tasks:
-        found = {
-            text: [task.id for task in tasks.stream(text)]
-            for text in (
-                f'launcher eq "{long}Y"',
-                f'parentId eq "{long}q"',
-                'launcher sw "xxx"',
-                f'launcher eq "{"x" * 256}"',
-                'uniqueName eq "a\ufffdb"',
-                'launcher eq "SWEEP"',
-                f'not (launcher eq "{long}y")',
-            )
-        }
-    assert list(found.values()) == [["long"], ["other"], ["long", "other"], [], ["even"], ["plain"], ["even", "odd", "other", "plain"]]
-
-
-def test_parents_are_those_of_the_documents(database: str) -> None:
-    """A task whose parentId is longer than the column, or has a U+0000, is not the child of a task whose id looks like the column."""
-    long = "p" * 256
-    with PostgresStore(database) as store:
-        fold_and_commit(
-            store,
-            [
-                event("not long's", "created", parentId=long + "x"),
-                event("not odd's", "created", parentId="a\0b"),
-                event("long's", "created", parentId=long),
-                event("x", "created", parentId="a\ufffdc"),
-            ],
-        )
-    with closing(PostgresReader(address(database))) as reader, reader.snapshot() as snapshot:
-        ids = [long, "a\ufffdb", "a\ufffdc"]
-        assert [(row.key, row.id) for row in snapshot.children(ids, 5)] == [(("a\ufffdc",), "x"), ((long,), "long's")]
-        assert snapshot.parents_among(ids) == {long, "a\ufffdc"}

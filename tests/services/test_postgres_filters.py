@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.query_store import commit, event
 from tests.unit.test_filters_agree import _ids, filters, logs
 from tracker.fold.event import TaskEvent
+from tracker.query import connect
 from tracker.query.fields import FIELDS
 from tracker.query.memory import MemoryReader
 from tracker.query.pages import parse_sorters
@@ -104,3 +107,52 @@ def test_a_null_character_in_a_filter_is_no_other_character(filled, text):
     texts = ("a", "ab", "a\ufffd", "b")
     sql, memory = filled([[event(each, "created", launcher=each, parentId=each, uniqueName=each) for each in texts]])
     assert _ids(sql, text) == _ids(memory, text)
+
+
+def test_long_and_odd_texts_are_found_by_their_documents(database: str) -> None:
+    """A column holds 256 code points and no U+0000; a filter means the document's own text all the same."""
+    long, odd = "x" * 300, "a\0b"
+    with PostgresStore(database) as store:
+        commit(
+            store,
+            [
+                event("long", "created", launcher=long + "y", parentId=long + "p"),
+                event("other", "created", launcher=long + "z", parentId=long + "q"),
+                event("odd", "created", launcher=odd, uniqueName=odd),
+                event("even", "created", launcher="a\ufffdb", uniqueName="a\ufffdb"),
+                event("plain", "created", launcher="sweep"),
+            ],
+        )
+    with connect(database) as tasks:
+        found = {
+            text: [task.id for task in tasks.stream(text)]
+            for text in (
+                f'launcher eq "{long}Y"',
+                f'parentId eq "{long}q"',
+                'launcher sw "xxx"',
+                f'launcher eq "{"x" * 256}"',
+                'uniqueName eq "a\ufffdb"',
+                'launcher eq "SWEEP"',
+                f'not (launcher eq "{long}y")',
+            )
+        }
+    assert list(found.values()) == [["long"], ["other"], ["long", "other"], [], ["even"], ["plain"], ["even", "odd", "other", "plain"]]
+
+
+def test_parents_are_those_of_the_documents(database: str) -> None:
+    """A task whose parentId is longer than the column, or has a U+0000, is not the child of a task whose id looks like the column."""
+    long = "p" * 256
+    with PostgresStore(database) as store:
+        commit(
+            store,
+            [
+                event("not long's", "created", parentId=long + "x"),
+                event("not odd's", "created", parentId="a\0b"),
+                event("long's", "created", parentId=long),
+                event("x", "created", parentId="a\ufffdc"),
+            ],
+        )
+    with closing(PostgresReader(address(database))) as reader, reader.snapshot() as snapshot:
+        ids = [long, "a\ufffdb", "a\ufffdc"]
+        assert [(row.key, row.id) for row in snapshot.children(ids, 5)] == [(("a\ufffdc",), "x"), ((long,), "long's")]
+        assert snapshot.parents_among(ids) == {long, "a\ufffdc"}

@@ -14,14 +14,15 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from tests.unit.query_store import commit, event
-from tracker.errors import StoreError, StoreUnavailable
+from tracker.errors import NotFound, StoreError, StoreMismatch, StoreUnavailable
 from tracker.query.postgres import PostgresReader
+from tracker.stores.base import Commit
 from tracker.stores.open import open_store
 from tracker.stores.postgres import PostgresStore
 from tracker.stores.postgres_schema import migrate
 from tracker.stores.postgres_url import address
 from tracker.stores.tables import metadata
-from tracker.testing.stores.values import in_threads, position
+from tracker.testing.stores.values import in_threads, position, write
 
 from .postgres import PASSWORD, Container, Server, answering, free_port, new_database
 
@@ -55,6 +56,42 @@ def test_a_store_of_the_first_schema_is_migrated(database: str) -> None:
         assert store.claim([position()]) == {position().at: position(next_offset=5)}
 
     assert_schema_is_ours(database)
+
+
+def test_stores_of_two_schemas_are_two(database: str) -> None:
+    """``?schema=NAME`` makes the schema, and nothing of one is in the other."""
+    with PostgresStore(f"{database}?schema=one") as one, PostgresStore(f"{database}?schema=Two") as two:
+        one.commit(Commit(writes=[write("a")]))
+        two.commit(Commit(writes=[write("b")]))
+        assert (set(one.load(["a", "b"])), set(two.load(["a", "b"]))) == ({"a"}, {"b"})
+    with pytest.raises(NotFound, match="no store"):
+        PostgresReader(address(database))
+
+
+def test_tables_of_something_else_are_left_alone(database: str) -> None:
+    """A table named like one of ours is another program's: the store is refused, naming the way out."""
+    with psycopg.connect(database, autocommit=True) as hand:
+        hand.execute("CREATE TABLE task (name text)")
+    with pytest.raises(StoreMismatch, match="schema=NAME"):
+        open_store(database)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("UPDATE alembic_version SET version_num = '9999'", "schema is 9999.*newer release"),
+        ("UPDATE meta SET value = '99' WHERE name = 'fold_version'", "fold version 99.*fold the log again"),
+    ],
+)
+def test_a_store_of_another_release_is_refused(database: str, change: str, sentence: str) -> None:
+    """A newer schema, and another fold, with what mends it; for writers and readers alike."""
+    with open_store(database):
+        pass  # it is made
+    with psycopg.connect(database, autocommit=True) as hand:
+        hand.execute(change)
+    for opening in (lambda: open_store(database), lambda: PostgresReader(address(database))):
+        with pytest.raises(StoreMismatch, match=sentence):
+            opening()
 
 
 @pytest.fixture

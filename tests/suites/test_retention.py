@@ -1,91 +1,25 @@
-"""Retention: what is purged and what is kept, what late events do, and who meets whom."""
+"""Retention: what is purged and what is kept, what late events do, and what is said of it."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from random import Random
-from typing import Any
 
-import msgspec
-import pytest
-
-from tests.suites.stores import STORES, store_of
-from tests.unit.query_store import commit, decoded
+from tests.suites.retained import ALL, DAY_S, NOW, OLD, RECENT, batch, ending, fold_in, life, purged, state
+from tests.suites.retained import opened as opened  # noqa: PLC0414 - a fixture
+from tests.suites.retained import store as store  # noqa: PLC0414 - a fixture
 from tests.unit.query_store import record as event
-from tests.unit.road import run, run_through
-from tracker.errors import PositionConflict
-from tracker.fold.decode import Decoder
-from tracker.fold.event import TaskEvent
-from tracker.fold.reducers import fold
-from tracker.fold.state import TaskState, from_bytes, to_bytes
+from tracker.fold.state import TaskState
 from tracker.fold.view import extension, view
-from tracker.model.records import Batch, Record
-from tracker.projector import SEAMS, Options, Projection, retry_parked
+from tracker.projector import Projection, retry_parked
 from tracker.projector.retention import TYPES, carry_purged, count_due, moment_known, purge
 from tracker.query import TaskQuery
-from tracker.sources.memory import END, PAUSE, Item, Script
 from tracker.stores.base import Commit, Counters, ParkedRecord, StatusStore
 from tracker.stores.memory import MemoryStore
 from tracker.stores.open import open_store
-from tracker.stores.sql import SqlStore
-from tracker.testing.stores.values import AT, LOG, advance, everything, position
-
-NOW = datetime(2026, 6, 1, tzinfo=UTC)
-DAY_S = 86_400.0
-ALL: Mapping[Any, float] = dict.fromkeys(TYPES, 90 * DAY_S)
-OLD, RECENT = "2026-01-01T00:00:00Z", "2026-05-01T00:00:00Z"
-
-
-@pytest.fixture(params=STORES)
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[StatusStore, TaskQuery]:
-    """A store of each kind, and a query of it that is not open yet."""
-    return store_of(request, tmp_path)
-
-
-@pytest.fixture
-def store(opened: tuple[StatusStore, TaskQuery]) -> Iterator[StatusStore]:
-    """The store, with its first partition claimed."""
-    with opened[0] as store:
-        store.claim([position()])
-        yield store
-
-
-def life(task: str, completed: str = OLD, *, attempt: int = 1, status: str = "SUCCESS", **data: Any) -> list[Record]:
-    """A task that was created, launched and completed at one moment."""
-    made = [event(task, "created", completed, attempt=attempt, uniqueName=f"name of {task}", **data)]
-    return [*made, event(task, "launched", completed, attempt=attempt), ending(task, completed, attempt=attempt, status=status)]
-
-
-def ending(task: str, completed: str, *, attempt: int = 1, status: str = "SUCCESS") -> Record:
-    """Its end."""
-    return event(task, "completed", completed, attempt=attempt, completionStatus=status)
-
-
-def fold_in(store: StatusStore, records: Iterable[Record]) -> int:
-    """Fold these into what the store has, in one commit without positions; its revision."""
-    return commit(store, map(decoded, records))
-
-
-def batch(records: Iterable[Record], begin: int = 0) -> Batch:
-    """They as the next ones of the first partition."""
-    placed = [msgspec.structs.replace(each, topic=AT.topic, partition=AT.partition, offset=begin + n) for n, each in enumerate(records)]
-    return Batch({AT: placed}, {AT: position(next_offset=begin + len(placed))})
-
-
-def state(store: StatusStore, task: str) -> TaskState:
-    """What the store has of a task."""
-    return from_bytes(store.load([task])[task].registers)
-
-
-def purged(store: StatusStore, ages_s: Mapping[Any, float] = ALL) -> list[str]:
-    """The ids that a purge leaves as marks."""
-    purge(store, ages_s, NOW)
-    return list(store.purged())
+from tracker.testing.stores.values import AT, advance, everything, position
 
 
 def test_what_ended_long_ago_is_purged(store: StatusStore) -> None:
@@ -228,65 +162,6 @@ def test_replaying_the_whole_log_brings_nothing_back(store: StatusStore) -> None
     assert store.load(["a", "b", "c"]) == before
 
 
-def test_a_task_that_was_written_since_it_was_found_is_kept(store: StatusStore) -> None:
-    """Of a page, the task that a worker has opened again meanwhile is left as the worker wrote it; the others are purged."""
-    fold_in(store, [*life("a"), *life("b"), *life("c")])
-    meet(store, before_commit=lambda: fold_in(store, [event("b", "launched", RECENT, attempt=2)]))
-
-    assert purge(store, ALL, NOW).total == 2
-    assert list(store.purged()) == ["a", "c"]
-    assert extension(state(store, "b"))["state"] == "RUNNING"
-
-
-def test_a_worker_that_remembers_a_purged_task_folds_its_batch_again(store: StatusStore) -> None:
-    """Its commit is refused as by a lost position, nothing of it is written, and from the log the later attempt is folded into the mark."""
-    fold_in(store, life("t"))
-    projection = Projection(store)
-    projection.claim([position()])
-    projection.process(batch([event("t", "updated", RECENT, launcher="remembered")]))
-    retry = batch(
-        [event("t", "updated", RECENT, launcher="late"), event("t", "launched", RECENT, attempt=2), *life("new", RECENT)], begin=1
-    )
-    purge(store, ALL, NOW)
-    before = everything(store)
-    with pytest.raises(PositionConflict, match="purged"):
-        projection.process(retry)
-    assert everything(store) == before
-
-    projection.claim([position()])
-    assert projection.process(retry) == Counters(5, 4, 1, 0, 0)
-    assert view("t", state(store, "t"))["launcher"] == ""
-    assert extension(state(store, "t"))["attempt"] == 2
-
-
-def test_a_worker_that_deletes_what_was_purged_meanwhile(store: StatusStore) -> None:
-    """Deleted is final whoever was first: there is nothing to fold again."""
-    fold_in(store, life("t"))
-    projection = Projection(store)
-    projection.claim([position()])
-    meet(store, before_commit=lambda: purge(store, ALL, NOW))
-
-    assert projection.process(batch([event("t", "deleted", RECENT)])).applied == 1
-    assert state(store, "t").forgotten is True
-
-
-async def test_a_run_goes_on_over_a_purge(store: StatusStore) -> None:
-    """The whole loop: the task is purged between two batches that know it, and the end is exact, with each record counted once."""
-    records = batch([*life("t"), *life("u", RECENT), event("t", "launched", RECENT, attempt=2), *life("v", RECENT)]).records[AT]
-    done: list[int] = []
-
-    def passing(seam: str) -> None:
-        if seam == "before commit" and store.task_count() and not done:
-            done.append(purge(store, ALL, NOW).total)
-
-    await run([*records[:6], PAUSE, *records[6:], END], store, seam=passing, identity=LOG)
-
-    assert done == [1]
-    assert extension(state(store, "t"))["truncated"] == ["purged"]
-    (partition,) = (each for each in store.partitions() if each.position.next_offset == len(records))
-    assert (partition.counters.read, partition.counters.balanced) == (len(records), True)
-
-
 def test_a_parked_record_of_a_purged_task(store: StatusStore) -> None:
     """Tried again it is unchanged, as any late event; of a later attempt it opens the task, which still says that it was purged."""
     fold_in(store, life("t"))
@@ -391,107 +266,6 @@ def test_a_store_that_has_read_further_keeps_what_was_opened_again(store: Status
     assert (state(anew, "a").attempt, state(anew, "a").purged, list(anew.purged())) == (2, None, ["b"])
 
 
-RESTLESS = 60
-
-
-def restless(rng: Random) -> list[Record]:
-    """A log of tasks with up to four attempts each, of which the events come up to an hour late, some of them twice, and a few deletions."""
-    made: list[tuple[float, Record]] = []
-    for number in range(RESTLESS):
-        minute = rng.uniform(0, 300)
-        for attempt in range(1, rng.randint(1, 4) + 1):
-            for kind in ("created", "launched", "progressed", "messaged", "completed"):
-                minute += rng.expovariate(1 / 10)
-                time = (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)).isoformat()
-                made += [(minute + rng.uniform(0, 60), event(f"t{number}", kind, time, attempt=attempt, **DATA.get(kind, {})))]
-                if rng.random() < 0.1:
-                    made += [(minute + rng.uniform(0, 600), made[-1][1])]
-        if rng.random() < 0.1:
-            made += [(minute, event(f"t{number}", "deleted"))]
-    return batch([each for _, each in sorted(made, key=lambda pair: pair[0])]).records[AT]
-
-
-DATA: dict[str, dict[str, Any]] = {
-    "created": {"launcher": "sweep"},
-    "progressed": {"percentComplete": 40},
-    "messaged": {"type": "INFO", "key": "k", "localizedText": {"locale": "en", "message": "m"}},
-    "completed": {"completionStatus": "SUCCESS"},
-}
-
-
-def assert_marks_and_later_attempts(store: StatusStore, records: list[Record]) -> None:
-    """Each task is its mark, if it was purged, and the fold of all its events of later attempts; every record is counted once."""
-    events = [each for each in map(Decoder().decode, records) if isinstance(each, TaskEvent)]
-    for task_id, held in store.load([f"t{number}" for number in range(RESTLESS)]).items():
-        found = from_bytes(held.registers)
-        expected = TaskState(forgotten=found.purged or False)
-        fold(expected, [each for each in events if each.task_id == task_id])
-        assert to_bytes(found) == to_bytes(expected)
-    assert sum(each.counters.read for each in store.partitions()) == len(records)
-    assert all(each.counters.balanced for each in store.partitions())
-
-
-SMALL_BATCHES = Options(max_batch_records=10, max_batch_age_s=0.0)
-AT_ONCE: Mapping[Any, float] = dict.fromkeys(TYPES, 0.0)
-FAR = NOW + timedelta(days=20_000)
-
-
-@pytest.mark.parametrize("seed", range(4))
-async def test_purges_at_any_moment_of_a_run(store: StatusStore, seed: int) -> None:
-    """At random seams of a run over tasks that are tried again and again: what is left is the marks and the later attempts, whatever came late."""
-    rng = Random(seed)
-    records = restless(rng)
-    purged = 0
-
-    def passing(seam: str) -> None:
-        nonlocal purged
-        if seam in SEAMS[:3] and rng.random() < 0.3:  # those that the worker's thread passes, whose the store is
-            purged += purge(store, AT_ONCE, FAR).total
-
-    items: list[Item] = []
-    for each in records:
-        items += [each, PAUSE] if rng.random() < 0.2 else [each]
-    await run_through(Script([*items, END]), store, seam=passing, identity=LOG, options=SMALL_BATCHES)
-
-    assert_marks_and_later_attempts(store, records)
-    assert purged > store.purged_count() > RESTLESS / 2, "tasks were opened again after a purge, and purged again"
-
-
-@pytest.mark.parametrize("seed", range(2))
-async def test_two_purges_beside_a_run(store: StatusStore, seed: int) -> None:
-    """Each on a connection of its own, all the time: the same is left."""
-    records = restless(Random(seed))
-    stop = threading.Event()
-    purged: list[int] = []
-
-    def purge_all_the_time() -> None:
-        with another(store) as own:
-            while not stop.is_set():
-                purged.append(purge(own, AT_ONCE, FAR).total)
-            purged.append(purge(own, AT_ONCE, FAR).total)  # of the whole log, whenever the others were
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(2):
-            group.create_task(asyncio.to_thread(purge_all_the_time))
-        await run([*records, END], store, identity=LOG, options=SMALL_BATCHES)
-        stop.set()
-
-    assert_marks_and_later_attempts(store, records)
-    assert sum(purged) >= store.purged_count() > RESTLESS / 2
-
-
-def another(store: StatusStore) -> AbstractContextManager[StatusStore]:
-    """A connection of its own to the same store."""
-    if isinstance(store, MemoryStore):
-        return nullcontext(store)
-    if isinstance(store, SqlStore):
-        return SqlStore(store.path)
-    from tracker.stores.postgres import PostgresStore
-
-    assert isinstance(store, PostgresStore)
-    return PostgresStore(store.address)
-
-
 def test_a_new_sqlite_store_gets_smaller(tmp_path: Path) -> None:
     """Nearly all of 3,000 tasks' space goes back to the file system, in steps, and less than 500 bytes of each are kept."""
     path = tmp_path / "status.db"
@@ -505,15 +279,3 @@ def test_a_new_sqlite_store_gets_smaller(tmp_path: Path) -> None:
     assert done.total == 3_000
     assert before - after >= done.freed_bytes * 0.99 > before / 2
     assert after < 3_000 * 500
-
-
-def meet(store: StatusStore, before_commit: Callable[[], object]) -> None:
-    """Lets another writer in right before the next commit."""
-    commit_of_store = store.commit
-
-    def commit_then(what: Commit) -> int:
-        store.commit = commit_of_store  # type: ignore[method-assign]
-        before_commit()
-        return commit_of_store(what)
-
-    store.commit = commit_then  # type: ignore[method-assign, assignment]

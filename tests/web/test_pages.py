@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from tests.unit.query_store import event
 from tests.web.reading_pages import Page
 from tracker.fold.event import TaskEvent
 from tracker.model.records import Position
+from tracker.projector.retention import purge
 from tracker.stores.open import open_store
 from tracker.web.markup import POLICY, assets
 
@@ -273,6 +275,16 @@ async def test_a_deleted_task_and_none_are_told_apart(served) -> None:
     client = await served(event("gone", "created"), event("gone", "deleted"))
     assert (await read(client, "/task?id=gone", 404)).one("h1").text == "Deleted"
     assert (await read(client, "/task?id=never", 404)).one("h1").text == "No such task"
+
+
+async def test_a_purged_task_is_said_to_be_purged(served, tmp_path: Path) -> None:
+    """Not deleted: it says when it was purged, and how it had ended."""
+    client = await served(event("old", "launched"), event("old", "completed", completionStatus="SUCCESS"))
+    with open_store(f"sqlite:///{tmp_path}/status.db") as store:
+        purge(store, {"QUEUED_TASK": 1.0}, datetime(2100, 1, 1, tzinfo=UTC))
+    page = await read(client, "/task?id=old", 404)
+    assert page.one("h1").text == "Purged"
+    assert "attempt 1 had ended with SUCCESS" in page.one("main").text
 
 
 async def test_durations_are_never_negative(served) -> None:

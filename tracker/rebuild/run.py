@@ -166,7 +166,11 @@ class Rebuild:
                         self._is_new = False
                         await self._build(store)
                         self._shadow.finish()
-                        return await self._verify_and_swap(store)
+                        outcome = await self._verify_and_swap(store)
+                if self._note.state == "swapped":
+                    self._shadow.keep_old()
+                    self._shadow.remember(to_text(self._note))
+                return self._outcome(outcome)
             except TrackerError:
                 if self._is_new:  # a log that is not there, say: the next run may name another
                     self._shadow.discard()
@@ -300,10 +304,7 @@ class Rebuild:
             return outcome
         self._note.lock_seconds = round(monotonic() - began_s, 3)
         self._seam("swapped")
-        store.__exit__(None, None, None)
-        self._shadow.keep_old()
-        self._shadow.remember(to_text(self._note))
-        return self._outcome(outcome)
+        return outcome
 
     def _carry(self, live: Contents, store: StatusStore) -> None:
         """What was purged in the live store until now is so in the shadow."""

@@ -13,7 +13,6 @@ from tracker.fold.view import Reason
 from tracker.query import questions
 from tracker.query.base import Question, Snapshot
 from tracker.query.kin import Tree
-from tracker.query.questions import together
 from tracker.web import markup, wording
 from tracker.web.answers import clock
 from tracker.web.context import Asking, Context, Served
@@ -52,6 +51,8 @@ class Detail(msgspec.Struct):
 
     task: dict[str, Any] | None
     why: dict[str, Reason] | None
+    purged: str | None
+    """The sentence that it was purged."""
     tree: Tree | None
     standing: Standing
 
@@ -71,9 +72,7 @@ async def shown(
     found = await served.turns.ask(_detail(id, standing(now, chrome.pulse_of(request))))
     at = chrome.zone_only(request)
     if found.task is None:
-        gone = found.why is not None
-        text = f"The task {wording.cut(id, 256)!r} was deleted: of a deleted task nothing is kept." if gone else _unknown(id)
-        return markup.wrong(request, 404, "Deleted" if gone else "No such task", text)
+        return markup.wrong(request, 404, *_absent(id, found))
     reasons = found.why or {}
     events = [reasons[f"messages[{number}]"].event for number in range(len(found.task["messages"]))]
     said_at = [event.time + "Z" for event in events if event is not None]
@@ -105,20 +104,24 @@ async def shown(
 
 
 def _detail(id: str, place: Question[Standing]) -> Question[Detail]:
-    both = together(questions.document(id, extension=True), questions.why(id))
+    document, why, purged = questions.document(id, extension=True), questions.why(id), questions.purged(id)
     tree = questions.tree(id, max_tasks=KIN, max_depth=KIN_LEVELS)
 
     def question(snapshot: Snapshot) -> Detail:
-        document, why = both(snapshot)
-        return Detail(document, why, tree(snapshot), place(snapshot))
+        return Detail(document(snapshot), why(snapshot), purged(snapshot), tree(snapshot), place(snapshot))
 
     return question
 
 
-def _unknown(id: str) -> str:
+def _absent(id: str, found: Detail) -> tuple[str, str]:
+    """Title and sentence where there is no status."""
+    if found.purged is not None:
+        return "Purged", f"Retention has taken it away: {found.purged}. A later attempt opens it again."
+    if found.why is not None:
+        return "Deleted", f"The task {wording.cut(id, 256)!r} was deleted: of a deleted task nothing is kept."
     if not id:
-        return "A task is named by its id, as in /task?id=my-task."
-    return f"There is no task {wording.cut(id, 256)!r}. It appears as soon as its first event is read."
+        return "No such task", "A task is named by its id, as in /task?id=my-task."
+    return "No such task", f"There is no task {wording.cut(id, 256)!r}. It appears as soon as its first event is read."
 
 
 def _why_not(served: Context, asking: Asking) -> str | None:
