@@ -149,7 +149,11 @@ def test_errors_come_at_once(tmp_path):
 
 def test_ctrl_c_ends_a_call(store):
     """A process that waits for changes ends by SIGINT as any Python does."""
-    code = f"import tracker; tasks = tracker.connect('sqlite:///{store.path}'); print('waiting', flush=True); list(tasks.watch())"
+    # A shell's job in the background, as a test run may be, hands on that SIGINT is ignored.
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = (
+        f"{listening}; import tracker; tasks = tracker.connect('sqlite:///{store.path}'); print('waiting', flush=True); list(tasks.watch())"
+    )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "waiting\n"
