@@ -32,7 +32,7 @@ from tracker.model.records import Batch, Position, Record, TopicPartition
 from tracker.sources.base import OnRevoked
 from tracker.sources.kafka_config import KafkaConfig
 from tracker.sources.kafka_group import Membership
-from tracker.sources.kafka_link import Link, refuse
+from tracker.sources.kafka_link import Link, cancelled, refuse
 from tracker.sources.kafka_log import listening, reason_of
 from tracker.sources.kafka_records import to_records
 from tracker.sources.kafka_url import KafkaUrl, parse_kafka_url
@@ -97,8 +97,7 @@ class KafkaSource:
     async def _close(self) -> None:
         self._end_epoch()
         if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.wait({self._watch})
+            await cancelled(self._watch)
             self._watch = None
         if self._member is not None:
             await self._member.close()

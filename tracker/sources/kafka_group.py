@@ -20,7 +20,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from tracker.errors import DuplicateInstance
 from tracker.model.records import Position, TopicPartition
 from tracker.sources.base import OnRevoked
-from tracker.sources.kafka_link import Link
+from tracker.sources.kafka_link import Link, cancelled
 from tracker.sources.kafka_log import reason_of
 
 log = logging.getLogger("tracker.kafka")
@@ -29,8 +29,6 @@ COMMIT_EVERY_S = 1.0
 """How often positions are told to Kafka: lag displays need no more, and a commit costs the broker a write."""
 COMMIT_TIMEOUT_S = 2.0
 """A commit is a courtesy to displays: it must not hold up a rebalance or a stop."""
-COMMIT_GIVE_UP_S = 45.0
-"""After a client's request timeout nothing is on its way any more, and a commit that is still tried again has lost its client."""
 LOSSES = 3
 """So many losses of a static name in quick succession are no accident."""
 
@@ -60,7 +58,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         self._stored: dict[KafkaPartition, int] = {}
         self._unread: set[TopicPartition] = set()
         self._committer: asyncio.Task[None] | None = None
-        self._committing: asyncio.Future[None] | None = None
+        self._committing = False
         self._commit_failed = False
 
     def subscribe(self) -> None:
@@ -192,36 +190,30 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
             await self._commit()
 
     async def _commit(self) -> None:
-        if not self._link.is_open or (self._committing is not None and not self._committing.done()):
+        if not self._link.is_open or self._committing:
             return
         held = self._link.consumer.assignment()
         offsets = {tp: offset for tp, offset in self._stored.items() if tp in held}
         if not offsets:
             return
-        self._stored = {}
-        # Not cancelled at the timeout: aiokafka shields its request, whose late error would be shown as one that nobody asked for.
-        self._committing = committing = asyncio.ensure_future(self._link.consumer.commit(offsets))
-        committing.add_done_callback(lambda done: done.cancelled() or done.exception())
-        asyncio.get_running_loop().call_later(COMMIT_GIVE_UP_S, committing.cancel)
-        await asyncio.wait({committing}, timeout=COMMIT_TIMEOUT_S)
-        error: BaseException | None = TimeoutError()
-        if committing.done():
-            error = asyncio.CancelledError() if committing.cancelled() else committing.exception()
-        if error is not None and not isinstance(error, KafkaError | OSError | TimeoutError | asyncio.CancelledError):
-            raise error
-        if error is not None:
+        self._stored, self._committing = {}, True
+        try:
+            async with asyncio.timeout(COMMIT_TIMEOUT_S):
+                await self._link.commit(offsets)
+        except (KafkaError, OSError, TimeoutError) as error:
             self._stored = offsets | self._stored
             if not self._commit_failed:
                 log.info("Kafka did not take the positions of %s (%s); only lag displays need them", self._link.where, reason_of(error))
             self._commit_failed = True
         else:
             self._commit_failed = False
+        finally:
+            self._committing = False
 
     async def close(self) -> None:
         """Tell Kafka the last positions and let a waiting rebalance go."""
         self._closing.set()
         if self._committer is not None:
-            self._committer.cancel()
-            await asyncio.wait({self._committer})
+            await cancelled(self._committer)
             self._committer = None
         await self._commit()

@@ -7,13 +7,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocol
 from aiokafka.errors import KafkaError, UnsupportedCodecError, UnsupportedVersionError
+from aiokafka.structs import OffsetAndMetadata
 
 from tracker.errors import SourceError, SourceUnavailable
 from tracker.model.records import TopicPartition
@@ -77,6 +80,7 @@ class Link:
         self._consumer_settings: dict[str, Any] = CONSUMER | dict(config.consumer) | {"group_id": url.group, "group_instance_id": instance}
         self._consumer: AIOKafkaConsumer | None = None
         self._admin: AIOKafkaAdminClient | None = None
+        self._closing: asyncio.Future[None] | None = None
         self._away_since: float | None = None
         self._probe_at = 0.0
         self._delay = FIRST_DELAY_S
@@ -150,27 +154,16 @@ class Link:
             make_records(self._consumer)
 
     async def close(self) -> None:
-        """End both clients within CLOSE_TIMEOUT_S each; never raises for a broker that is away."""
+        """End both clients within a few CLOSE_TIMEOUT_S; never raises for a broker that is away.
+
+        It goes on when its caller gives up waiting, and the next call waits for it: clients left half closed would hold up the loop's end.
+        """
         consumer, self._consumer = self._consumer, None
         admin, self._admin = self._admin, None
-        ends: list[Callable[[], Awaitable[None]]] = []
-        if consumer is not None:
-            # After a stop that was cut short (a broker that is away) its tasks would live on: their connections are closed too.
-            ends += [consumer.stop, consumer._client.close]  # noqa: SLF001
-            if consumer._fetcher is not None:  # noqa: SLF001
-                ends.insert(1, consumer._fetcher.close)  # noqa: SLF001
-        if admin is not None:
-            ends.append(admin.close)
-        for end in ends:
-            # In a task of its own: aiokafka cancels its tasks and waits for them, and the CancelledError of one that was not done comes out.
-            ending = asyncio.ensure_future(end())
-            await asyncio.wait({ending}, timeout=CLOSE_TIMEOUT_S)
-            if not ending.done():
-                ending.cancel()
-                await asyncio.wait({ending}, timeout=CLOSE_TIMEOUT_S)
-            error = ending.exception() if ending.done() and not ending.cancelled() else None
-            if error is not None and not isinstance(error, KafkaError | OSError | TimeoutError):
-                raise error
+        if consumer is not None or admin is not None:
+            self._closing = asyncio.ensure_future(_end_clients(consumer, admin, self._closing))
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
 
     async def partitions(self) -> set[TopicPartition]:
         """The partitions of the topics that are there now. Asks for all topics: asking for one by name may create it."""
@@ -181,6 +174,14 @@ class Link:
             if not topic["is_internal"] and not topic["error_code"] and self.url.matches(topic["topic"])
             for part in topic["partitions"]
         }
+
+    async def commit(self, offsets: Mapping[KafkaPartition, int]) -> None:
+        """Tell the group's coordinator, once. Raises KafkaError.
+
+        Not by the consumer's own commit: that shields its request, whose late error asyncio would show as one that nobody asked for.
+        """
+        told = {tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
+        await self.consumer._coordinator._do_commit_offsets(None, told)  # noqa: SLF001
 
     async def held_by_group(self) -> set[TopicPartition] | None:
         """The partitions that any member of our group holds; None while the group rebalances."""
@@ -260,3 +261,42 @@ def refuse(error: BaseException | str, where: str) -> None:
         raise SourceError(f"the records of {where} are compressed with a codec that is not installed: {reason_of(error)}")
     if isinstance(error, UnsupportedVersionError):
         raise SourceError(f"the broker at {where} is too old: {reason_of(error)}")
+
+
+async def _end_clients(consumer: AIOKafkaConsumer | None, admin: AIOKafkaAdminClient | None, before: asyncio.Future[None] | None) -> None:
+    if before is not None:
+        await before
+    ends: list[Callable[[], Awaitable[None]]] = []
+    if consumer is not None:
+        # After a stop that was cut short (a broker that is away) its tasks would live on, and connect again: all are ended by hand.
+        ends += [consumer.stop, partial(_end_coordination, consumer), consumer._client.close]  # noqa: SLF001
+        if consumer._fetcher is not None:  # noqa: SLF001
+            ends.insert(2, consumer._fetcher.close)  # noqa: SLF001
+    if admin is not None:
+        ends.append(admin.close)
+    for end in ends:
+        # In a task of its own: aiokafka cancels its tasks and waits for them, and the CancelledError of one that was not done comes out.
+        ending = asyncio.ensure_future(end())
+        await asyncio.wait({ending}, timeout=CLOSE_TIMEOUT_S)
+        await cancelled(ending)
+        error = ending.exception() if ending.done() and not ending.cancelled() else None
+        if error is not None and not isinstance(error, KafkaError | OSError | TimeoutError):
+            raise error
+
+
+async def _end_coordination(consumer: AIOKafkaConsumer) -> None:
+    """The tasks that keep the membership. They may swallow a cancellation: one that waits for another, cancelled, just goes on."""
+    for name in ("_coordination_task", "_heartbeat_task", "_commit_refresh_task"):
+        task = getattr(consumer._coordinator, name, None)  # noqa: SLF001
+        if task is not None:
+            await cancelled(task)
+
+
+async def cancelled(task: asyncio.Future[Any]) -> None:
+    """Cancel a task until it is done, for CLOSE_TIMEOUT_S at most. Its error, if it has one, counts as told."""
+    deadline = time.monotonic() + CLOSE_TIMEOUT_S
+    while not task.done() and time.monotonic() < deadline:
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.1)
+    if task.done() and not task.cancelled():
+        task.exception()
