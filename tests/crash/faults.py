@@ -12,8 +12,9 @@ from math import inf
 from pathlib import Path
 from random import Random
 
+from tests.crash import clock
 from tests.crash.containers import Kafka, Postgres
-from tests.crash.fleet import ENDS_OF_SIGTERM, FAKETIME, Fleet, Worker
+from tests.crash.fleet import ENDS_OF_SIGTERM, Fleet, Worker
 from tests.crash.proxy import CLOSED, OPEN, SILENT, Proxies
 from tests.crash.stalls import Span
 from tests.services.kafka import wait_until_ready
@@ -210,9 +211,9 @@ def lock_file(world: World) -> Ongoing | None:
 def step_clock(world: World) -> Ongoing | None:
     """A worker's wall clock jumps, by up to two hours, and later back."""
     worker = world.free_worker()
-    if worker is None or not FAKETIME.exists():
+    if worker is None or clock.library() is None:
         return None
-    by = world.rng.uniform(-7200, 7200)
+    by = world.rng.randrange(-7200, 7200)
     worker.step_clock(by)
     return Ongoing(f"clock {'forward' if by > 0 else 'back'}", worker.name, world.rng.uniform(2, 8), lambda: worker.step_clock(0))
 

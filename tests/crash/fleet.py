@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
-"""Debian's package libfaketime."""
+from tests.crash import clock
+
 STOP_S = 15.0
 ENDS_OF_SIGTERM = (0, -signal.SIGTERM)
 """In order; or as any process, in the second before it listens to signals."""
@@ -49,7 +49,7 @@ class Worker:
 
     @property
     def clock_path(self) -> Path:
-        """What libfaketime reads: the offset of the worker's clock."""
+        """How far the worker's wall clock is ahead; see `tests.crash.clock`."""
         return self.folder / f"{self.name}.clock"
 
     @property
@@ -62,10 +62,7 @@ class Worker:
         command = [sys.executable, "-m", "tracker", "run", "--source", self.source, "--store", self.store, "--log-format", "json"]
         command += ["--max-parked-ratio", "0", *self.options, *(["--instance", self.name] if self.static else [])]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")}
-        if FAKETIME.exists():
-            self.clock_path.write_text("+0")
-            environment |= {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(self.clock_path), "FAKETIME_CACHE_DURATION": "1"}
-            environment |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}
+        environment |= clock.environment(self.clock_path)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         self.start_at, self.expected = 0.0, set()
@@ -77,11 +74,9 @@ class Worker:
             self.expected |= set(expected)
             self.process.send_signal(number)
 
-    def step_clock(self, seconds: float) -> None:
+    def step_clock(self, seconds: int) -> None:
         """Its wall clock jumps; monotonic time goes on."""
-        fresh = self.clock_path.with_suffix(".new")
-        fresh.write_text(f"{seconds:+g}")
-        fresh.replace(self.clock_path)
+        clock.set_step(self.clock_path, seconds)
 
     def messages(self) -> list[dict[str, Any]]:
         """Its log as documents; a line that is none (a traceback) as its text."""
