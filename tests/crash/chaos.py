@@ -221,15 +221,17 @@ def run(plan: Plan) -> Report:
 
 def _disturb(plan: Plan, made: World, producing: Producing, mischief: Mischief, stalls: Stalls, eye: Eye) -> None:
     began = told = time.monotonic()
+    is_made = False
     while not producing.is_done:
         producing.check()
         made.fleet.tend()
+        partitions = eye.partitions()
+        is_made = is_made or bool(partitions)  # a worker that can't make its store ends with a sentence, and rightly so
         now = time.monotonic()
-        for fault in mischief.tend(min(stalls.began.values(), default=0.0)):
+        for fault in mischief.tend(min(stalls.began.values(), default=0.0)) if is_made else ():
             stalls.faults.append(fault.span)
             plan.say(f"{now - began:7.1f} s  {fault.kind} [{fault.on}, {fault.seconds:.1f} s]")
-        partitions = eye.partitions()
-        stalls.look({each.position.at: each.position.next_offset for each in partitions}, time.monotonic())
+        stalls.look({each.position.at: each.position.next_offset for each in partitions}, now)
         if now - told > PROGRESS_S:
             told = now
             read = summed(partitions).read
