@@ -6,6 +6,7 @@ session's settings or locks, and schema names are written out.
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Callable, Generator, Iterator
@@ -31,6 +32,9 @@ from tracker.errors import (
 )
 from tracker.stores.postgres_arrays import Array, ArrayDumper
 from tracker.stores.postgres_url import Address
+
+# psycopg warns of what it swallows where a block has failed; the failure itself is told in one sentence of ours. A program's own handlers still hear it.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 WAIT_STEP_S = 0.02
 """Between two looks at whether a wait is to end."""
