@@ -214,7 +214,8 @@ def run(plan: Plan) -> Report:
         for line in wrong:
             plan.say(f"  {line}")
         starts = sum(worker.starts - 1 for worker in made.fleet.workers)
-        plan.say(f"{starts} workers were started again")
+        stops_s = [took for worker in made.fleet.workers for took in worker.stops_s]
+        plan.say(f"{starts} workers were started again; of {len(stops_s)} stops in order the longest took {max(stops_s, default=0):.1f} s")
         plan.say(stalls.table())
         return Report(wrong, expected.total, stalls, starts)
 

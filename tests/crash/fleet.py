@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,8 @@ class Worker:
     """The exit codes that somebody has asked for, of the process that is there."""
     excused_until: float = 0.0
     """Until then exit code 1 is no news: it is started, over and over, while its store is away."""
+    stops_s: list[float] = field(default_factory=list)
+    """How long each end in order took."""
     starts: int = 0
     ends: list[str] = field(default_factory=list)
     """Ends that nobody had asked for."""
@@ -73,6 +76,12 @@ class Worker:
         if self.process is not None and self.process.poll() is None:
             self.expected |= set(expected)
             self.process.send_signal(number)
+            if number is signal.SIGTERM:
+                threading.Thread(target=self._time_stop, args=(self.process, time.monotonic()), daemon=True).start()
+
+    def _time_stop(self, process: subprocess.Popen[bytes], asked_at: float) -> None:
+        process.wait()
+        self.stops_s.append(time.monotonic() - asked_at)
 
     def step_clock(self, seconds: int) -> None:
         """Its wall clock jumps; monotonic time goes on."""
@@ -138,7 +147,7 @@ class Fleet:
             if worker.process is not None:
                 try:
                     code = worker.process.wait(STOP_S)
-                except subprocess.TimeoutExpired:
+                    except subprocess.TimeoutExpired:
                     wrong.append(f"{worker.name} did not end within {STOP_S:.0f} s of SIGTERM")
                     continue
                 if code not in ENDS_OF_SIGTERM:
@@ -146,8 +155,9 @@ class Fleet:
         return wrong
 
     def complaints(self) -> list[str]:
-        """What no fault may bring: tracebacks, and ends that nobody asked for."""
+        """What no fault may bring: tracebacks, ends that nobody asked for, and those that were asked for and took too long."""
         found = [end for worker in self.workers for end in worker.ends]
+        found += [f"a stop of {worker.name} took {took:.0f} s" for worker in self.workers for took in worker.stops_s if took > STOP_S]
         for worker in self.workers:
             lines = [each["message"] for each in worker.messages() if each["level"] == "none"]
             if lines and any("Traceback" in line for line in lines):
