@@ -147,7 +147,7 @@ class Fleet:
             if worker.process is not None:
                 try:
                     code = worker.process.wait(STOP_S)
-                    except subprocess.TimeoutExpired:
+                except subprocess.TimeoutExpired:
                     wrong.append(f"{worker.name} did not end within {STOP_S:.0f} s of SIGTERM")
                     continue
                 if code not in ENDS_OF_SIGTERM:
