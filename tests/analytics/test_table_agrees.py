@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 
 from tests.analytics.stores import all_logs, events_of, in_memory, in_sqlite
 from tests.naive.logs import logs
@@ -60,12 +60,9 @@ def test_files_are_the_store(whole: tuple[BlockingQuery, list[bytes]], made: Any
     sink, reader = io.BytesIO(), arrow_reader(tasks)
     write_all(made(sink, reader.schema), reader)
     sink.seek(0)
-    read = {
-        ParquetFile: lambda: pq.read_table(sink),
-        ArrowFile: lambda: pa.ipc.open_file(sink).read_all(),
-        ArrowStream: lambda: pa.ipc.open_stream(sink).read_all(),
-    }
-    table = read[made]()
+    read = {ParquetFile: pq.read_table, ArrowFile: pa.ipc.open_file, ArrowStream: pa.ipc.open_stream}
+    found = read[made](sink)
+    table = found if isinstance(found, pa.Table) else found.read_all()
     assert read_back(table) == expected
     assert table.schema.equals(reader.schema)
     assert table.schema.metadata == reader.schema.metadata
@@ -85,6 +82,7 @@ def test_json_lines_are_the_store(whole: tuple[BlockingQuery, list[bytes]], tmp_
 
 
 @given(logs())
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_log(log: list[Any]) -> None:
     """Whatever the log, the table of its tasks is valid Arrow and tells what the store does."""
     with in_memory(events_of(log)) as tasks:
