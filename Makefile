@@ -41,8 +41,9 @@ format: $(READY) ## let the formatter write
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-schema: $(READY) ## write schemas/ from the code
+schema: $(READY) ## write schemas/, and the tables of docs/table.md, from the code
 	$(BIN)/python -c 'from pathlib import Path; from tracker.schema import write; print(*write(Path("schemas")), sep="\n")'
+	$(BIN)/python -c 'from pathlib import Path; from tracker.schema import write_page; write_page(Path("docs/table.md"))'
 
 docs: $(BROWSER) ## pictures of the dashboard into docs/images (needs Chromium)
 	$(BIN)/python -m tests.browser.pictures docs/images

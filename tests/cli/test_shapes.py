@@ -164,8 +164,8 @@ def test_list_json_is_one_array(cli) -> None:
 
 @pytest.mark.usefixtures("filled")
 def test_csv(cli) -> None:
-    """A header of the 18 keys; null is empty, objects are JSON; what needs quotes has them."""
-    rows = list(csv.DictReader(io.StringIO(cli("export", "--format", "csv").out)))
+    """A list as CSV: a header of the 18 keys; null is empty, objects are JSON; what needs quotes has them."""
+    rows = list(csv.DictReader(io.StringIO(cli("list", "--sort", "id", "--format", "csv").out)))
     assert list(rows[0]) == KEYS
     assert [row["uniqueName"] for row in rows] == ["Nightly sweep", "Refresh, weekly", "Übung"]
     assert (rows[1]["completed"], rows[1]["progress"], rows[0]["percentComplete"]) == ("", 'Read "400"', "100")

@@ -2,141 +2,162 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import csv
-import os
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tracker.cli import options, output
-from tracker.errors import TrackerError
+from tracker.errors import TrackerError, UsageError
 from tracker.settings import Settings
 
 if TYPE_CHECKING:
-    from tracker.query.filters import Node
+    from tracker.cli.export_run import Wanted
 
-FORMATS = ("jsonl", "csv")
+FORMATS = ("jsonl", "csv", "parquet", "arrow")
+BINARY = ("parquet", "arrow")
+PARTITIONS = ("day", "status")
 
 
 def export(
     store: options.Store = None,
     format_: Annotated[
-        str, typer.Option("--format", metavar="jsonl|csv", help="JSON Lines: one status a line; CSV: objects as JSON in cells.")
+        str,
+        typer.Option(
+            "--format",
+            metavar="|".join(FORMATS),
+            help="JSON Lines: one status a line, exactly the 18 keys; the others: the flat table, one row a task.",
+        ),
     ] = "jsonl",
     filter_: options.Filter = None,
     extension: Annotated[
-        bool, typer.Option("--extension", help="Add the key tracker: state, attempts and more beyond the 18 keys.")
+        bool,
+        typer.Option(
+            "--extension",
+            help="Of JSON Lines: add the key tracker, with state, attempts and more. The other formats have these as columns.",
+        ),
     ] = False,
+    attribute: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--attribute",
+            metavar="KEY:TYPE",
+            help="A column of its own for an attribute, of type json, string, bool, int64, double or timestamp; NAME=KEY:TYPE gives it another name.",
+            show_default=False,
+        ),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="REVISION",
+            help="Only what changed after this revision or change token, what was deleted or purged told as such.",
+            show_default=False,
+        ),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            "--state",
+            metavar="FILE",
+            help="Go on after the revision in this file (everything, where it is not there yet), and write the one reached into it.",
+            show_default=False,
+        ),
+    ] = None,
+    partition: Annotated[
+        str | None,
+        typer.Option(
+            "--partition",
+            metavar="|".join(PARTITIONS),
+            help="Files in folders of --out: by the day of creation (UTC), or by completionStatus.",
+            show_default=False,
+        ),
+    ] = None,
+    events: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--events",
+            metavar="FILE",
+            help="Not the store's tasks but the events of this log (a file or a pattern), one row a record, refused ones too.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="Written whole or not at all; default: standard output.", show_default=False),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Written whole or not at all; {revision} in its name stands for the revision reached. Default: standard output.",
+            show_default=False,
+        ),
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write all statuses, in code point order of the ids: equal stores give equal bytes."""
+    """Write all statuses, or what changed, in code point order of the ids: equal stores give equal bytes."""
     options.chosen(format_, FORMATS, "--format")
-    settings, where = Settings.load().with_flags(store=store), options.where(filter_)
-    with _target(out) as file:
-        written = asyncio.run(_export(settings.store, file, format_, where, extension=extension, shown=not quiet and sys.stderr.isatty()))
+    if partition is not None:
+        options.chosen(partition, PARTITIONS, "--partition")
+    wanted = _wanted(format_, filter_, list(attribute or ()), extension=extension, since=since, state=state, partition=partition, out=out)
+    from tracker.cli import export_run
+
+    settings = Settings.load().with_flags(store=store)
+    shown = not quiet and sys.stderr.isatty()
+    if events:
+        if filter_ or attribute or since or state or partition:
+            raise UsageError("--events writes a log as it is: it takes no --filter, --attribute, --since, --state or --partition")
+        told = export_run.export_log(events, format_, out)
+    else:
+        told = export_run.export_tasks(settings.store, wanted, shown=shown)
     if out is not None and not quiet:
-        output.note(f"{written:,} statuses written to {out}")
+        for line in told:
+            output.note(line)
 
 
-async def _export(url: str, file: TextIO, format_: str, where: Node | None, *, extension: bool, shown: bool) -> int:
-    from tracker.query.api import open_query
+def _wanted(
+    format_: str,
+    filter_: str | None,
+    attribute: list[str],
+    *,
+    extension: bool,
+    since: str | None,
+    state: Path | None,
+    partition: str | None,
+    out: Path | None,
+) -> Wanted:
+    """The options, looked at together. Raises UsageError."""
+    from tracker.analytics.attributes import parse_attributes
+    from tracker.analytics.reading import place_of
+    from tracker.cli.export_run import Wanted
 
-    written = 0
-    async with open_query(url) as query:
-        write = _json_writer(file) if format_ == "jsonl" else csv_writer(file, extension=extension)
-        with _bar(await query.count(where) if shown else None) as advance:
-            async with aclosing(query.documents(where, extension=extension)) as documents:
-                async for document in documents:
-                    write(document)
-                    written += 1
-                    advance(written)
-    return written
-
-
-def _json_writer(file: TextIO) -> Any:
-    def write(document: dict[str, Any]) -> None:
-        file.write(output.to_json(document) + "\n")
-
-    return write
-
-
-def csv_writer(file: TextIO, *, extension: bool = False) -> Any:
-    """A function that writes a document as a row of CSV (RFC 4180 but for line ends): null is empty, objects and arrays are JSON."""
-    from tracker.model.status import TaskStatus
-
-    names = [field.alias or name for name, field in TaskStatus.model_fields.items()] + (["tracker"] if extension else [])
-    rows = csv.writer(file, lineterminator="\n")
-    rows.writerow(names)
-
-    def cell(value: Any) -> Any:
-        return "" if value is None else value if isinstance(value, str | int) else output.to_json(value)
-
-    def write(document: dict[str, Any]) -> None:
-        rows.writerow([cell(document[name]) for name in names])
-
-    return write
-
-
-@contextlib.contextmanager
-def _target(out: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that takes its name only once it is whole and on the disk."""
-    if out is None:
-        yield sys.stdout
-        sys.stdout.flush()
-        return
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
-    except OSError as error:
-        raise TrackerError(f"{out} can't be written: {error.strerror}") from None
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(out)
-    except OSError as error:
-        raise TrackerError(f"{out} can't be written: {error.strerror}") from None
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _bar(total: int | None) -> Iterator[Any]:
-    """A progress bar on standard error, told by number; None: none."""
-    if total is None:
-        yield lambda _: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    with Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=output.console(error=True), transient=True) as progress:
-        task = progress.add_task("export", total=total)
-
-        def advance(written: int) -> None:
-            if written % 500 == 0:
-                progress.update(task, completed=written)
-
-        yield advance
+    attributes = parse_attributes(attribute)
+    if attributes and format_ == "jsonl":
+        raise UsageError("--attribute makes columns, and JSON Lines have none: choose --format parquet, arrow or csv")
+    if since is not None and state is not None:
+        raise UsageError("--since and --state both say where to go on from: give one of them")
+    if partition is not None and (format_ not in BINARY or out is None):
+        raise UsageError("--partition makes folders of Parquet or Arrow files: it needs --format parquet or arrow, and --out FOLDER")
+    if state is not None and out is None:
+        raise UsageError("--state needs --out: what went to standard output may be lost when the revision is written")
+    return Wanted(
+        format=format_,
+        filters=filter_,
+        where=options.where(filter_),
+        attributes=attributes,
+        extension=extension,
+        since=None if since is None else place_of(since),
+        state=state,
+        partition=partition,
+        out=out,
+    )
 
 
 def schema(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; nothing there is deleted.")] = Path("schemas"),
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 3 if a file differs.")] = False,
 ) -> None:
-    """Write the JSON Schemas of events and statuses, the AsyncAPI and OpenAPI documents and an example of each event."""
+    """Write the JSON Schemas of events and statuses, the AsyncAPI and OpenAPI documents, the tables, and an example of each event."""
     from tracker.schema import check as differing
     from tracker.schema import write
 

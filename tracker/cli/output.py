@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
@@ -33,6 +34,23 @@ def write_line(text: str) -> None:
 def write_json(document: object) -> None:
     """One document on one line of standard output."""
     write_line(to_json(document))
+
+
+def csv_writer(file: TextIO, *, extension: bool = False) -> Any:
+    """A function that writes a document as a row of CSV (RFC 4180 but for line ends): null is empty, objects and arrays are JSON."""
+    from tracker.model.status import TaskStatus
+
+    names = [field.alias or name for name, field in TaskStatus.model_fields.items()] + (["tracker"] if extension else [])
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(names)
+
+    def cell(value: Any) -> Any:
+        return "" if value is None else value if isinstance(value, str | int) else to_json(value)
+
+    def write(document: dict[str, Any]) -> None:
+        rows.writerow([cell(document[name]) for name in names])
+
+    return write
 
 
 def note(text: str) -> None:

@@ -61,7 +61,7 @@ def list_(
 async def _list(
     url: str, where: Node | None, sorters: str, limit: int, format_: str, after: str | None, offset: int, *, extension: bool
 ) -> None:
-    from tracker.cli.exporting import csv_writer
+    from tracker.cli.output import csv_writer
     from tracker.query.api import open_query
     from tracker.query.questions import MAX_LIMIT
 

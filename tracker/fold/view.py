@@ -36,7 +36,7 @@ def view(task_id: str, state: TaskState, limits: Limits = DEFAULT_LIMITS) -> dic
     """The status document: exactly the 18 keys, in the contract's order. Of a deleted or purged task there is none: KeyError."""
     if state.deleted:
         raise KeyError(task_id)
-    field = _values(state)
+    field = field_values(state)
     launched, status, completed = _ended(current_attempt(state))
     return {
         "id": task_id,
@@ -69,7 +69,7 @@ def extension(state: TaskState, limits: Limits = DEFAULT_LIMITS) -> dict[str, An
         "state": phase(state),
         "attempt": state.attempt,
         "attempts": [_attempt(entry) for entry in state.attempts],
-        "parentId": _values(state)["parentId"],
+        "parentId": field_values(state)["parentId"],
         "truncated": sorted(truncated),
     }
 
@@ -107,7 +107,7 @@ def columns(task_id: str, state: TaskState) -> Columns | None:
     """The scalar fields of a task's row; None if the task is deleted, or purged and not opened again."""
     if state.deleted:
         return None
-    get = _values(state).get
+    get = field_values(state).get
     target = get("target") or {}
     status = completed = launched = None
     phase_name: PhaseName = "PENDING"
@@ -139,7 +139,7 @@ def columns(task_id: str, state: TaskState) -> Columns | None:
     )
 
 
-def _values(state: TaskState) -> dict[str, Any]:
+def field_values(state: TaskState) -> dict[str, Any]:
     """Every scalar field that is set, with the defaults of the others; progress only if it is of the current attempt."""
     field = dict(DEFAULTS)
     attempt = state.attempt
@@ -243,7 +243,7 @@ def _purged_rule(purged: Purged) -> str:
 
 
 def _why(task_id: str, state: TaskState, limits: Limits) -> dict[str, Reason]:
-    document = {**view(task_id, state, limits), "parentId": _values(state)["parentId"]}
+    document = {**view(task_id, state, limits), "parentId": field_values(state)["parentId"]}
     reasons = {
         "created": Reason(
             document["created"],

@@ -102,6 +102,10 @@ class TaskQuery:
         finally:
             stop.set()
 
+    def each(self, question: Question[Iterator[T]]) -> AsyncGenerator[T, None]:
+        """What a question gives one by one, of one snapshot, made in a thread; close the generator where it is not read to its end."""
+        return self._each(question, lambda _, made: made)
+
     async def _each(self, question: Question[Iterator[R]], shown: Callable[[Snapshot, R], T]) -> AsyncGenerator[T, None]:
         """The rows of one snapshot, shown in chunks. One thread does it all, the closing too, whatever the consumer does meanwhile."""
         store, loop = self._store, asyncio.get_running_loop()

@@ -67,6 +67,16 @@ class BlockingQuery:
         with self._store.snapshot() as snapshot:
             return question(snapshot)
 
+    def each(self, question: Question[Iterator[T]]) -> Iterator[T]:
+        """What a question gives one by one, of one snapshot, which is held until the end or until the iterator is closed."""
+        store = self._store
+
+        def each() -> Iterator[T]:
+            with store.snapshot() as snapshot:
+                yield from question(snapshot)
+
+        return each()
+
     def document(self, id: str, *, extension: bool = False) -> dict[str, Any] | None:
         """One task's 18 keys (and the key ``tracker`` with the extension) as plain values; None if there is no such task."""
         return self.ask(questions.document(id, extension=extension))
@@ -182,14 +192,8 @@ class BlockingQuery:
         self, filters: Filters = None, sorters: str | None = None, extension: bool = False, *, now: datetime | None = None
     ) -> Iterator[dict[str, Any]]:
         """The same as plain documents, in the order of ``sorters`` (``id`` unless told)."""
-        where, order, store = parsed(filters, now or clock()), parse_sorters(sorters) if sorters else BY_ID, self._store
-
-        def each() -> Iterator[dict[str, Any]]:
-            with store.snapshot() as snapshot:
-                for row in snapshot.rows(where, order):
-                    yield questions.shown(snapshot, row, extension=extension)
-
-        return each()
+        where, order = parsed(filters, now or clock()), parse_sorters(sorters) if sorters else BY_ID
+        return self.each(lambda snapshot: (questions.shown(snapshot, row, extension=extension) for row in snapshot.rows(where, order)))
 
     def changes(
         self,

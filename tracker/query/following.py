@@ -14,15 +14,17 @@ import msgspec
 from tracker.errors import StoreChanged
 from tracker.query.base import Row, Snapshot
 from tracker.query.filters import Node
-from tracker.query.predicate import compile_predicate
+from tracker.query.predicate import Predicate, compile_predicate
 from tracker.query.tokens import Place, to_token
+
+ChangeKind = Literal["changed", "left", "deleted", "purged"]
 
 
 class Change(msgspec.Struct, kw_only=True):
     """A task that changed, as it is now."""
 
     id: str
-    kind: Literal["changed", "left", "deleted", "purged"]
+    kind: ChangeKind
     """``left``: it does not match the filter now; whether it did before is not known. ``purged``: retention has removed it, no event."""
     document: dict[str, Any] | None
     """Of what ``changed``; else None."""
@@ -44,6 +46,13 @@ def revision_in(snapshot: Snapshot, place: Place) -> int:
     return place.revision
 
 
+def change_kind(row: Row, matches: Predicate | None) -> ChangeKind:
+    """What became of a row; ``matches`` tells whether a task is in the filter (None: all are)."""
+    if row.state.deleted:
+        return "purged" if row.state.purged else "deleted"
+    return "changed" if matches is None or matches(row) else "left"
+
+
 def changes(snapshot: Snapshot, since: int, where: Node | None, shown: Callable[[Row], dict[str, Any]]) -> Iterator[Change]:
     """The changes of one snapshot after a revision, by revision and id."""
     end, store = snapshot.revision(), snapshot.store
@@ -52,13 +61,9 @@ def changes(snapshot: Snapshot, since: int, where: Node | None, shown: Callable[
     matches = compile_predicate(where) if where is not None and since else None
 
     def change(row: Row, told: int) -> Change:
-        token = to_token(store, told)
-        if row.state.deleted:
-            kind: Literal["deleted", "purged"] = "purged" if row.state.purged else "deleted"
-            return Change(id=row.id, kind=kind, document=None, revision=row.revision, token=token)
-        if matches is not None and not matches(row):
-            return Change(id=row.id, kind="left", document=None, revision=row.revision, token=token)
-        return Change(id=row.id, kind="changed", document=shown(row), revision=row.revision, token=token)
+        kind = change_kind(row, matches)
+        document = shown(row) if kind == "changed" else None
+        return Change(id=row.id, kind=kind, document=document, revision=row.revision, token=to_token(store, told))
 
     held: Row | None = None
     for row in rows:

@@ -1,4 +1,5 @@
-"""The published schemas, made from the models: JSON Schema 2020-12 of each event and of the status, AsyncAPI 3.0, OpenAPI 3.1, examples.
+"""The published schemas, made from the models: JSON Schema 2020-12 of each event and of the status, AsyncAPI 3.0, OpenAPI 3.1, the
+flat tables, examples.
 
 Everything here is a pure function of the code but `write` and `check`, which look at a folder. The extra ``web`` is needed, as the
 OpenAPI document is made from the routes: UsageError without it.
@@ -14,8 +15,9 @@ from tracker.schema.asyncapi import asyncapi
 from tracker.schema.examples import example_files
 from tracker.schema.json_schemas import event_schema, extension_schema, status_schema
 from tracker.schema.openapi import openapi
+from tracker.schema.tables import TABLES, table, write_page
 
-__all__ = ["check", "generate", "write"]
+__all__ = ["check", "generate", "write", "write_page"]
 
 
 def generate() -> dict[str, bytes]:
@@ -25,6 +27,7 @@ def generate() -> dict[str, bytes]:
     documents["tracker-extension.schema.json"] = extension_schema()
     documents["asyncapi.json"] = asyncapi()
     documents["openapi.json"] = openapi()
+    documents |= {f"tables/{name}.json": table(name) for name in TABLES}
     documents |= example_files()
     return {path: (json.dumps(document, ensure_ascii=False, indent=2) + "\n").encode() for path, document in documents.items()}
 

@@ -1,0 +1,207 @@
+"""States of tasks -> lists of values, column by column: what Arrow's arrays and the cells of CSV are made of.
+
+This is the hot path of every export. A state is some 100 objects of 15 kB, and more than a few of them do not stay in a core's cache: so each
+is read out and dropped before the next one is made, which is three times as fast.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import orjson
+
+from tracker.fold.event import stamp_time
+from tracker.fold.state import Attempt, TaskState, from_bytes
+from tracker.fold.view import current_attempt, cut_fields, field_values
+from tracker.query.base import Row
+
+CHUNK_ROWS = 128
+"""Rows that are read out at once,"""
+CHUNK_BYTES = 500_000
+"""and no more of their stored states than this (one of 65 MB stands alone)."""
+SCALARS = (
+    *("id", "type", "uniqueName", "description", "parentName", "launcher", "created", "modified", "launched", "completed"),
+    *("completionStatus", "progress", "percentComplete", "state", "attempt", "parentId", "revision", "change"),
+)
+"""The columns that are neither nested nor derived, in the order of `Flat.scalars`."""
+_NO_SCALARS = (None,) * (len(SCALARS) - 3)
+_GONE = TaskState()
+_GONE_FIELDS = field_values(_GONE)
+_MAX_SHAPES = 10_000
+
+
+class Told(NamedTuple):
+    """A row of the table to be: a task as it is, or that it is there no more."""
+
+    row: Row
+    change: str = "changed"
+
+
+class Ends:
+    """Lists of many rows end to end, and where each begins; at last where the last one ends."""
+
+    __slots__ = ("items", "starts")
+
+    def __init__(self) -> None:
+        self.starts = [0]
+        self.items: list[Any] = []
+
+
+class Flat:
+    """A chunk of rows as columns. Times are 26 characters of UTC."""
+
+    def __init__(self) -> None:
+        self.scalars: dict[str, Sequence[Any]] = {}
+        """By name, those of `SCALARS`."""
+        self.gone: list[bool] | None = None
+        """Which rows are null but for their id; None if none is."""
+        self.targets: list[dict[str, Any] | None] = []
+        self.definitions: list[dict[str, Any] | None] = []
+        self.messages = Ends()
+        """As `tracker.fold.state.Kept`."""
+        self.returns = Ends()
+        """Stamp, name and attributeName."""
+        self.keys, self.values = Ends(), list[Any]()
+        """Of the attributes."""
+        self.attempts = Ends()
+        """As `tracker.fold.state.Attempt`."""
+        self.truncated = Ends()
+        self.first_launched: list[str | None] = []
+
+    def __len__(self) -> int:
+        return len(self.first_launched)
+
+
+def chunks(told: Iterable[Told], max_rows: int = CHUNK_ROWS) -> Iterator[list[Told]]:
+    """The rows in chunks of a bounded number and size."""
+    chunk, size_bytes = list[Told](), 0
+    for each in told:
+        chunk.append(each)
+        size_bytes += len(each.row.registers)
+        if len(chunk) >= max_rows or size_bytes >= CHUNK_BYTES:
+            yield chunk
+            chunk, size_bytes = [], 0
+    if chunk:
+        yield chunk
+
+
+def flatten(told: Iterable[Told]) -> Flat:
+    """The rows as columns. Raises `StoreError` where a stored state is damaged."""
+    flat = Flat()
+    scalars, gone = list[tuple[Any, ...]](), list[bool]()
+    messages, returns, keys, attempts, truncated = flat.messages, flat.returns, flat.keys, flat.attempts, flat.truncated
+    for row, change in told:
+        if change == "changed":
+            state = from_bytes(row.registers)
+            field = field_values(state)
+            current = current_attempt(state)
+        else:
+            state, field, current = _GONE, _GONE_FIELDS, None
+        gone.append(state is _GONE)
+        scalars.append((row.id, *_NO_SCALARS, row.revision, change) if state is _GONE else _scalars(row, state, field, current))
+        flat.targets.append(field["target"])
+        flat.definitions.append(field["taskDefinitionSummary"])
+        if state.messages:
+            messages.items += _messages(state)
+        messages.starts.append(len(messages.items))
+        if state.returns:
+            returns.items += sorted(
+                (stamp, name, attribute) for name, of_name in state.returns.items() for attribute, stamp in of_name.items()
+            )
+        returns.starts.append(len(returns.items))
+        _attributes(state, keys.items, flat.values)
+        keys.starts.append(len(keys.items))
+        attempts.items += state.attempts
+        attempts.starts.append(len(attempts.items))
+        if state.truncated or state.purged:
+            truncated.items += sorted(cut_fields(state))
+        truncated.starts.append(len(truncated.items))
+        flat.first_launched.append(_first_launched(state.attempts))
+    flat.scalars = dict(zip(SCALARS, zip(*scalars, strict=True), strict=True))
+    flat.gone = gone if True in gone else None
+    return flat
+
+
+def _scalars(row: Row, state: TaskState, field: dict[str, Any], current: Attempt | None) -> tuple[Any, ...]:
+    launched = completed = status = None
+    phase = "PENDING"
+    if current is not None:
+        if current.launched:
+            launched, phase = stamp_time(current.launched), "RUNNING"
+        if current.status:
+            status, completed, phase = current.status, current.completed, "COMPLETED"
+    get = field.get
+    return (
+        row.id,
+        field["type"],
+        get("uniqueName", row.id),
+        field["description"],
+        field["parentName"],
+        field["launcher"],
+        state.created or state.first,
+        state.modified,
+        launched,
+        completed,
+        status,
+        get("progress"),
+        100 if status in ("SUCCESS", "WARNING") else get("percentComplete", 0),
+        phase,
+        state.attempt,
+        field["parentId"],
+        row.revision,
+        "changed",
+    )
+
+
+def _first_launched(attempts: list[Attempt]) -> str | None:
+    if len(attempts) == 1:
+        return stamp_time(attempts[0].launched) if attempts[0].launched else None
+    return min((stamp_time(attempt.launched) for attempt in attempts if attempt.launched), default=None)
+
+
+def _messages(state: TaskState) -> Iterable[Any]:
+    messages = state.messages
+    if len(messages) == 1:
+        return [said.message for said in messages.values()]
+    return [said.message for _, said in sorted(messages.items(), key=lambda item: item[1].head + item[0])]
+
+
+_shapes: dict[tuple[str, ...], tuple[tuple[str, ...], Callable[[dict[str, Any]], Any]]] = {}
+"""Sets of keys that were met: their order, and what reads the values in it. Most tasks have the keys of others."""
+
+
+def _attributes(state: TaskState, keys: list[str], values: list[Any]) -> None:
+    layers = state.attributes
+    if not layers:
+        return
+    held = layers[0].values
+    for layer in layers[1:]:
+        held |= layer.values
+    shape = tuple(held)
+    known = _shapes.get(shape)
+    if known is None:
+        if len(_shapes) >= _MAX_SHAPES:
+            _shapes.clear()
+        names = tuple(sorted(held))
+        known = _shapes[shape] = names, itemgetter(*names) if len(names) > 1 else lambda held: tuple(held.values())
+    keys += known[0]
+    values += known[1](held)
+
+
+_slow_text = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
+_PLAIN = frozenset((str, int, bool, type(None)))
+
+
+def _fragment(value: Any) -> Any:
+    """A fraction, an array or an object for orjson, which writes some fractions otherwise than Python's json."""
+    if type(value) is float and (1e-4 <= abs(value) < 1e16 or value == 0):
+        return value
+    return orjson.Fragment(_slow_text(value))
+
+
+def json_lines(values: Sequence[Any]) -> bytes:
+    """Each value as canonical JSON, joined by commas and newlines and two spaces: no JSON text without indentation has a newline in it."""
+    return orjson.dumps([value if type(value) in _PLAIN else _fragment(value) for value in values], option=orjson.OPT_INDENT_2)[4:-2]
