@@ -28,6 +28,10 @@ WRONG_USAGE = [
     (["histogram", "--by", "stat"], 'did you mean "state"'),
     (["histogram", "--bucket", "fast"], "such as 30s"),
     (["histogram", "--since", "yesterday"], "since: expected a time"),
+    (["report", "--over", "complete"], 'did you mean "completed"'),
+    (["report", "--bucket", "fast"], "such as 30s"),
+    (["report", "--since", "yesterday"], "since: expected a time"),
+    (["report", "--as-of", "yesterday"], "--as-of: expected a time such as 2026-01-31"),
     (["tree"], "TASK"),
     (["tree", "t1", "--limit", "0"], "1 to 10,000 tasks"),
     (["list", "--store", "sqlit:///x.db"], "expected a store such as sqlite:///status.db"),
@@ -103,7 +107,7 @@ FILTERS = [
 ]
 
 
-@pytest.mark.parametrize("command", ["list", "count", "watch", "export", "histogram"])
+@pytest.mark.parametrize("command", ["list", "count", "watch", "export", "histogram", "report"])
 @pytest.mark.parametrize(("text", "expected", "column"), FILTERS, ids=lambda value: ascii(value)[:40])
 @pytest.mark.usefixtures("filled")
 def test_a_filter_error_points_at_its_place(cli, command: str, text: str, expected: str, column: int) -> None:
@@ -143,6 +147,8 @@ FAILURES = [
     (["replay", "none-*.jsonl"], "no file matches none-*.jsonl"),
     (["run", "--source", "none.jsonl"], "none.jsonl"),
     (["export", "--out", "none/all.jsonl"], "none/all.jsonl can't be written"),
+    (["report", "--store", "sqlite:///none.db"], "none.db"),
+    (["report", "--out", "none/report.html"], "none/report.html can't be written"),
     (["emit", "created", "t1", "--source", "none/events.jsonl"], "can't be written"),
     (["run", "--source", "kafka://x/y", "--kafka-config", "none.properties"], "none.properties can't be read"),
 ]

@@ -15,6 +15,8 @@ from tests.unit.query_store import commit, event, ids
 from tracker.errors import UsageError
 from tracker.model.records import Position
 from tracker.query import Count, Counts, TaskQuery, questions
+from tracker.query.base import parsed
+from tracker.query.fields import FIELDS
 from tracker.query.kin import TreeNode
 from tracker.query.tokens import from_vector
 from tracker.stores.base import Advance, Commit, Counters, StatusStore
@@ -152,6 +154,28 @@ async def test_counts_by_a_nullable_field_weigh_the_nulls_too(many):
     """Tasks without a value compete for a place as any value does."""
     assert (await many.counts(None, "completed", limit=1)) == Counts({None: 45}, 15)
     assert sum((await many.count(by="parentId")).values()) == 60
+
+
+@pytest.mark.parametrize("filters", [None, "state ne PENDING", HINTED])
+async def test_values_are_those_of_the_documents(many, filters):
+    """Each matching task has one row of values, whoever decides the filter; times are 27 characters; what is deleted has none."""
+    fields = [FIELDS[name] for name in ("id", "revision", "launcher", "created", "completed", "completionStatus", "percentComplete")]
+    where = parsed(filters)
+    found = sorted(await many.ask(lambda snapshot: list(snapshot.values(where, fields))))
+    documents = [document async for document in many.documents(filters, extension=True)]
+
+    assert found == [
+        (
+            document["id"],
+            document["tracker"]["revision"],
+            document["launcher"],
+            document["created"].replace("Z", "000Z"),
+            document["completed"] and document["completed"].replace("Z", "000Z"),
+            document["completionStatus"],
+            document["percentComplete"],
+        )
+        for document in documents
+    ]
 
 
 async def test_a_histogram_has_empty_buckets_and_each_value(opened):

@@ -19,6 +19,7 @@ from tracker.cli import (
     reading,
     rebuilding,
     replaying,
+    reporting,
     running,
     serving,
     simulating,
@@ -71,6 +72,7 @@ app.add_typer(parking.app, name="parked")
 app.command("purge")(purging.purge)
 app.command("emit")(emitting.emit)
 app.command("export")(exporting.export)
+app.command("report")(reporting.report)
 app.command("schema")(exporting.schema)
 app.command("demo")(running.demo)
 app.command("simulate")(simulating.simulate)

@@ -144,6 +144,12 @@ class Snapshot(Protocol):
         """How many matching tasks have each beginning of a time (its first ``length`` characters) and each value of ``by``."""
         ...
 
+    def values(self, where: Node | None, fields: Sequence[Field]) -> Iterator[tuple[Any, ...]]:
+        """Matching tasks' values of fields that have a column, read as they are asked for, in no order; no state is read where SQL can say
+        the filter. Times are 27 characters, as in `tracker.model.rows.Columns`.
+        """
+        ...
+
     def children(self, ids: Sequence[str], limit: int) -> Iterator[Row]:
         """Tasks with one of these parents, by parent and id, at most ``limit`` (1 or more); each row's key is its parent's id."""
         ...

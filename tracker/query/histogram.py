@@ -13,7 +13,7 @@ from tracker.model.times import to_datetime
 from tracker.query.base import Filters, Question, Snapshot, field_named, parsed
 from tracker.query.fields import FIELDS, Field, suggestion
 from tracker.query.filters import parse
-from tracker.query.tree import And, Compare, Moment, Node
+from tracker.query.tree import Compare, Moment, Node, all_of
 
 TIMES = ("created", "modified", "launched", "completed")
 MAX_BUCKETS = 2_000
@@ -77,9 +77,8 @@ def histogram(
     if bucket is not None:
         _width(bucket)
     time, values_of = FIELDS[field], None if by is None else field_named(by, "a histogram is by")
-    first, last = _bound("since", f'{field} ge "{since}"', since, now), _bound("until", f'{field} lt "{until}"', until, now)
-    parts = tuple(node for node in (parsed(filters, now), first, last) if node is not None)
-    where = And(parts) if len(parts) > 1 else parts[0] if parts else None
+    first, last = bounds(field, since, until, now)
+    where = within(parsed(filters, now), first, last)
 
     def question(snapshot: Snapshot) -> Histogram:
         ends = None if first and last else snapshot.ends(where, time)
@@ -93,6 +92,17 @@ def histogram(
         return found
 
     return question
+
+
+def bounds(field: str, since: str | None, until: str | None, now: datetime | None = None) -> tuple[Compare | None, Compare | None]:
+    """The beginning and the end of a period, as filters. UsageError: one is no time."""
+    return _bound("since", f'{field} ge "{since}"', since, now), _bound("until", f'{field} lt "{until}"', until, now)
+
+
+def within(*nodes: Node | None) -> Node | None:
+    """All of these that are there, joined by ``and``; None if none is."""
+    parts = [node for node in nodes if node is not None]
+    return all_of(parts) if parts else None
 
 
 def _fill(found: Histogram, snapshot: Snapshot, where: Node | None, time: Field, by: Field | None, low: datetime, high: datetime) -> None:

@@ -15,7 +15,7 @@ from tracker.query.fields import Field
 from tracker.query.filters import Node
 from tracker.query.pages import BY_ID, Key, Order
 from tracker.query.predicate import Predicate, compile_predicate, reader
-from tracker.query.scan import Scalar, counts, decided, ends, moments, most
+from tracker.query.scan import Scalar, counts, decided, ends, moments, most, values
 from tracker.stores.base import Write
 from tracker.stores.memory import MemoryStore
 
@@ -98,6 +98,10 @@ class MemorySnapshot:
     def moments(self, where: Node | None, field: Field, length: int, by: Field | None) -> Iterable[tuple[str, Scalar, int]]:
         """How many matching tasks have each beginning of a time and each value."""
         return moments(self._living(where), field, length, by)
+
+    def values(self, where: Node | None, fields: Sequence[Field]) -> Iterator[tuple[Any, ...]]:
+        """Matching tasks' values."""
+        return values(self._living(where), fields)
 
     def children(self, ids: Sequence[str], limit: int) -> Iterator[Row]:
         """Tasks with these parents, by parent and id; the key is the parent's id."""

@@ -6,8 +6,8 @@ So are the questions about them, and all questions of a store in memory.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from tracker.query.base import Row, Scan
 from tracker.query.fields import Field
@@ -59,3 +59,9 @@ def moments(rows: Iterable[Row], field: Field, length: int, by: Field | None) ->
     read, value_of = reader(field), (lambda _row: None) if by is None else reader(by)
     found = Counter((held[:length], value_of(row)) for row in rows if (held := read(row)) is not None)
     return [(beginning, value, count) for (beginning, value), count in found.items()]
+
+
+def values(rows: Iterable[Row], fields: Sequence[Field]) -> Iterator[tuple[Any, ...]]:
+    """Each row's values of these fields."""
+    reads = [reader(field) for field in fields]
+    return (tuple([read(row) for read in reads]) for row in rows)

@@ -23,7 +23,7 @@ from tracker.query.clauses import Clause, after_clause, clause, is_of_living, or
 from tracker.query.fields import Field, Kind
 from tracker.query.pages import BY_ID, Key, Order, Sort
 from tracker.query.predicate import compile_predicate
-from tracker.query.scan import Scalar, counts, decided, ends, moments, most
+from tracker.query.scan import Scalar, counts, decided, ends, moments, most, values
 from tracker.query.tree import Node
 from tracker.stores import tables
 from tracker.stores.base import Jump, ParkedRecord, PartitionStatus, StoreSize
@@ -238,6 +238,16 @@ class SqlSnapshot(ABC):
         for beginning, *value, number in self._run(statement):
             if beginning is not None:
                 yield beginning[:length], value[0] if value else None, number
+
+    def values(self, where: Node | None, fields: Sequence[Field]) -> Iterator[tuple[Any, ...]]:
+        """Matching tasks' values."""
+        found, rest = self._said(where)
+        if rest is not None:
+            yield from values(self.rows(where, BY_ID), fields)
+            return
+        # Asked whether it is deleted, not by a column that has an index: then the whole table is read as it stands in the file.
+        statement = select(*(functions.plain(_TASK[field.column]) for field in fields)).where(not_(_TASK.deleted))
+        yield from self._run(statement if found is None else statement.where(found.clause), few=False)
 
     def children(self, ids: Sequence[str], limit: int) -> Iterator[Row]:
         """Tasks with these parents, by parent and id; the key is the parent's id."""
