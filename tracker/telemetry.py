@@ -67,7 +67,9 @@ AUDIT_DIFFERENT = LogEvent(
 )
 AUDIT_FAILED = LogEvent("audit.failed", logging.WARNING, "tasks could not be folded again this time: {error}")
 PUBLISH_BEGUN = LogEvent("publish.begun", logging.INFO, "publishing to {topic}: {reason}")
-PUBLISH_RESUMED = LogEvent("publish.resumed", logging.INFO, "publishing to {topic}: going on after revision {revision} (publication {publication})")
+PUBLISH_RESUMED = LogEvent(
+    "publish.resumed", logging.INFO, "publishing to {topic}: going on after revision {revision} (publication {publication})"
+)
 PUBLISH_PROGRESS = LogEvent(
     "publish.progress",
     logging.INFO,

@@ -15,6 +15,7 @@ from tracker.cli import (
     health,
     histogram,
     parking,
+    publishing,
     purging,
     reading,
     rebuilding,
@@ -70,6 +71,7 @@ app.command("status")(health.status)
 app.add_typer(parking.app, name="parked")
 app.command("purge")(purging.purge)
 app.command("emit")(emitting.emit)
+app.command("publish")(publishing.publish)
 app.command("export")(exporting.export)
 app.command("schema")(exporting.schema)
 app.command("demo")(running.demo)

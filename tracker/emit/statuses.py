@@ -7,8 +7,6 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from tracker.errors import UsageError
-
 
 class StatusRecord(NamedTuple):
     """What is said of one task."""
@@ -60,41 +58,22 @@ class StatusTopic(Protocol):
     name: str
     """As messages have it."""
 
-    async def open(self) -> Reached | None: ...
+    async def open(self) -> Reached | None:
+        """Take it over, and tell how far it is published."""
+        ...
 
     def is_source(self, topic: str, identity: str) -> bool:
         """Whether a log that a store has read is this very topic."""
         ...
 
-    async def write(self, publication: Publication, records: Sequence[StatusRecord]) -> None: ...
+    async def write(self, publication: Publication, records: Sequence[StatusRecord]) -> None:
+        """All of them in one transaction."""
+        ...
 
-    def keys(self) -> AsyncGenerator[Sequence[str], None]: ...
+    def keys(self) -> AsyncGenerator[Sequence[str], None]:
+        """The ids of the tasks that it has, in chunks."""
+        ...
 
-    async def close(self) -> None: ...
-
-
-def topic_url(topic: str, source: str) -> str:
-    """The Kafka URL of a topic that is given as one, or by its name alone, of the brokers that the source names. Raises UsageError."""
-    from tracker.sources.open import is_kafka
-
-    if "://" in topic:
-        if not is_kafka(topic):
-            raise UsageError(f"a topic can't be {topic}: expected kafka://host:9092/topic")
-        return topic
-    if not topic or "/" in topic or "," in topic:
-        raise UsageError(f"a topic can't be {topic!r}: expected kafka://host:9092/topic, or the name alone where the source is in Kafka too")
-    if "://" not in source or not is_kafka(source):
-        raise UsageError(f"which brokers have the topic {topic}? give it as kafka://host:9092/{topic}")
-    return f"{source.partition('?')[0].rpartition('/')[0]}/{topic}"
-
-
-def open_status_topic(url: str, *, kafka_config: str | None = None, partitions: int | None = None) -> StatusTopic:
-    """The topic of statuses at a Kafka URL, not opened yet. Raises UsageError, and NotFound for the properties."""
-    from tracker.sources.open import kafka_missing
-
-    try:
-        from tracker.emit.kafka_statuses import KafkaStatusTopic
-        from tracker.sources.kafka_config import read_kafka_config
-    except ImportError as error:
-        raise kafka_missing(error) from None
-    return KafkaStatusTopic(url, read_kafka_config(kafka_config) if kafka_config is not None else None, partitions=partitions)
+    async def close(self) -> None:
+        """Let go of it, within some seconds."""
+        ...

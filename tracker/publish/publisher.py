@@ -11,7 +11,10 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from hashlib import blake2b
+from pathlib import Path
 from time import monotonic
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
@@ -26,7 +29,7 @@ log = logging.getLogger("tracker.publish")
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.2, 5.0
 """Between attempts while the broker or the store is away, doubled each time."""
-STOP_BUDGET_S = 2.5
+STOP_BUDGET_S = 2.0
 """A stop waits so long for the transaction under way, of the 5 s that it has; closing the clients may take as long again."""
 CONFIRM_S = 2.0
 """A store that seems to be behind what was published is looked at again after this: in PostgreSQL another program's transaction can hide
@@ -41,6 +44,20 @@ AGAIN = {
 
 def no_seam(_: str) -> None:
     """Where nobody wants to know."""
+
+
+def place_of(url: str) -> str:
+    """What stands for the address of a store: the same for all contents that it has one after the other, and nothing that a reader could use."""
+    from tracker.stores.open import sqlite_path
+    from tracker.stores.postgres_url import is_postgres, without_password
+
+    if is_postgres(url):
+        parts = urlsplit(without_password(url))
+        schema = dict(parse_qsl(parts.query)).get("schema", "public")
+        place = f"{parts.netloc.rpartition('@')[2].lower()}{parts.path}?{schema}"
+    else:
+        place = str(Path(sqlite_path(url)[0]).resolve())
+    return blake2b(place.encode(), digest_size=8).hexdigest()
 
 
 class Totals(msgspec.Struct):
