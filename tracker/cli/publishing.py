@@ -6,7 +6,6 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 
 from tracker import telemetry
@@ -99,8 +98,14 @@ async def _stopped(stop: asyncio.Event, then: Any) -> None:
 
 
 def _shown(totals: Totals) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.to_builtins(totals)
-    return found | {"seconds": round(totals.seconds, 3)}
+    return {
+        "statuses": totals.statuses,
+        "tombstones": totals.tombstones,
+        "transactions": totals.transactions,
+        "publication": totals.publication,
+        "revision": totals.revision,
+        "seconds": round(totals.seconds, 3),
+    }
 
 
 class _Reporter:

@@ -23,6 +23,7 @@ from tracker.emit.statuses import Publication, Reached, StatusRecord, StatusTopi
 from tracker.errors import StoreChanged, TopicUnfit, TrackerError
 from tracker.publish.feed import BEGINNING, LISTED, Feed, Page, Place, gone
 from tracker.query.api import TaskQuery
+from tracker.query.base import Snapshot
 from tracker.telemetry import say
 
 log = logging.getLogger("tracker.publish")
@@ -58,6 +59,14 @@ def place_of(url: str) -> str:
     else:
         place = str(Path(sqlite_path(url)[0]).resolve())
     return blake2b(place.encode(), digest_size=8).hexdigest()
+
+
+def _is_older(snapshot: Snapshot, reached: Reached) -> bool:
+    """Whether the store is behind what was published of it: as a whole, or at least in the task that was the last."""
+    if not reached.revision:
+        return False
+    row = snapshot.task(reached.task_id)
+    return reached.revision > snapshot.revision() or row is None or row.revision < reached.revision
 
 
 class Totals(msgspec.Struct):
@@ -151,7 +160,8 @@ class Publisher:
         store, revision = await self._moment()
         if self._until_end and (self._target is None or self._target[0] != store):
             self._target = store, revision
-        publication, place = self._going_on(reached, store, revision)
+        is_older = reached is not None and await self._query.ask(lambda snapshot: _is_older(snapshot, reached))
+        publication, place = self._going_on(reached, store, is_older=is_older)
         self.totals.publication = publication.number
         if place.revision:
             say(telemetry.PUBLISH_RESUMED, topic=self._topic.name, revision=place.revision, publication=publication.number)
@@ -160,7 +170,7 @@ class Publisher:
             await self._sweep(publication)
         return Feed(store, BEGINNING, extension=self._extension, quiet_until=revision, listed=self._listed), publication
 
-    def _going_on(self, reached: Reached | None, store: str, revision: int) -> tuple[Publication, Place]:
+    def _going_on(self, reached: Reached | None, store: str, *, is_older: bool) -> tuple[Publication, Place]:
         """The publication that goes on or begins, and the place in it."""
         new = Publication(number=1, store=store, place=self._place, extension=self._extension)
         if reached is None:
@@ -171,7 +181,7 @@ class Publisher:
             "store"
             if before.store != store
             else "older"
-            if reached.revision > revision
+            if is_older
             else "shape"
             if before.extension != self._extension
             else "asked"
