@@ -10,7 +10,7 @@ import pytest
     [
         ([], "give --topic kafka://host:9092/topic"),
         (["--topic", "statuses"], "give it as kafka://host:9092/statuses"),
-        (["--topic", "http://h/t"], "a source can't be http://"),
+        (["--topic", "http://h/t"], "a topic can't be http://h/t: expected kafka://host:9092/topic"),
         (["--topic", "kafka:/h/t"], "expected kafka://host:9092/topic"),
         (["--topic", "kafka://h/a,b"], "published to one topic"),
         (["--topic", "kafka://h/?pattern=a"], "published to one topic"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -36,20 +37,21 @@ async def compacted_topic(admin: AIOKafkaAdminClient, topic: str, name: str, par
     found = await _partitions(admin, topic)
     if found is None:
         await _make(admin, topic, name, partitions)
-        found = await _partitions(admin, topic)
+        while (found := await _partitions(admin, topic)) is None:  # noqa: ASYNC110 - brokers hear of it one after the other
+            await asyncio.sleep(0.1)
     elif partitions is not None and partitions != found:
         raise TopicUnfit(f"{name} has {found} partitions, not {partitions}: leave --partitions out, or name another topic")
     config = await _config(admin, ConfigResourceType.TOPIC, topic)
     if config is None:
         log.warning("the configuration of %s can't be read (the user needs DESCRIBE_CONFIGS): see that cleanup.policy is compact", name)
-        return Compacted(found or 1, DEFAULT_MAX_BYTES)
+        return Compacted(found, DEFAULT_MAX_BYTES)
     policy = config.get("cleanup.policy", "")
     if policy.replace(" ", "") != "compact":
         raise TopicUnfit(
             f"{name} has cleanup.policy={policy}, which deletes the statuses of tasks that have not changed for long: name another topic, or have this "
             f"one compacted (kafka-configs.sh --bootstrap-server … --alter --topic {topic} --add-config cleanup.policy=compact)"
         )
-    return Compacted(found or 1, int(config.get("max.message.bytes") or DEFAULT_MAX_BYTES))
+    return Compacted(found, int(config.get("max.message.bytes") or DEFAULT_MAX_BYTES))
 
 
 async def _partitions(admin: AIOKafkaAdminClient, topic: str) -> int | None:

@@ -1,7 +1,7 @@
 """Reading a topic of statuses back: how far it was published, and which tasks it has.
 
-Both are read off committed records only. The end of a partition may be a marker of a transaction, or records that were taken back; so its last record
-is looked for from the end backwards, in growing steps.
+The end of a partition may be a marker of a transaction, or records that were taken back; so its last committed record is looked for from the end
+backwards, in growing steps.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ class Reader:
     async def keys(self) -> AsyncGenerator[Sequence[str], None]:
         """The ids of all tasks that have a status, and maybe of some that have had one, in chunks."""
         consumer = self._consumer
+        consumer.assign(self._partitions)
         begins = await consumer.beginning_offsets(self._partitions)
         ends = await consumer.end_offsets(self._partitions)
         chunk: dict[str, None] = {}

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced, UnsupportedVersionError
+from aiokafka.errors import IllegalOperation, KafkaError, MessageSizeTooLargeError, ProducerFenced, UnsupportedVersionError
 from aiokafka.partitioner import DefaultPartitioner
 
 from tracker.emit.kafka_compacted import Compacted, compacted_topic
@@ -42,6 +42,8 @@ REQUEST_BYTES = 64 * 2**20
 """A request has a batch of each partition; the broker takes 100 MB (socket.request.max.bytes)."""
 FRAME_BYTES = 1_000
 """Of a batch's limit, for what is around its records."""
+FAULTS = (KafkaError, IllegalOperation, OSError, TimeoutError)
+"""What the client raises; the second, where a transaction has failed in another of its parts."""
 CLIENT = {"request_timeout_ms": 10_000, "retry_backoff_ms": 100}
 
 
@@ -91,8 +93,10 @@ class KafkaStatusTopic:
                 with listening(self._ear):
                     await self._find()
                     await self._take_over()
-                    return await self._reader().reached()
-        except (KafkaError, OSError, TimeoutError) as error:
+                    reached = await (await self._reader("read_committed")).reached()
+                    await self._stop_reading()
+                    return reached
+        except FAULTS as error:
             await self.close()
             self._fail(error, begun_s)
         except BaseException:
@@ -120,53 +124,55 @@ class KafkaStatusTopic:
             max_batch_size=max(1_000, min(BATCH_BYTES, most - FRAME_BYTES, REQUEST_BYTES // partitions)),
         )
         await self._producer.start()  # the broker ends what another had begun before it answers
+
+    async def _reader(self, isolation: str) -> Reader:
         self._consumer = AIOKafkaConsumer(
-            **self._client, auto_offset_reset="none", enable_auto_commit=False, isolation_level="read_committed", fetch_max_wait_ms=100
+            **self._client, auto_offset_reset="none", enable_auto_commit=False, isolation_level=isolation, fetch_max_wait_ms=100
         )
         await self._consumer.start()
-
-    def _reader(self) -> Reader:
-        assert self._consumer is not None, "a topic is opened before it is read"
         return Reader(self._consumer, self._topic, self.name, self._found.partitions)
 
+    async def _stop_reading(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await _within(CLOSE_TIMEOUT_S, consumer.stop)
+
     async def keys(self) -> AsyncGenerator[Sequence[str], None]:
-        """The tasks of the topic, in chunks."""
-        begun_s = monotonic()
-        found = self._reader().keys()
+        """The tasks of the topic, in chunks, with those of which only what was taken back is there: not every consumer reads committed records alone."""
+        begun_s, found = monotonic(), None
         try:
             while True:
                 try:
                     async with asyncio.timeout(OPEN_TIMEOUT_S):
+                        if found is None:
+                            with listening(self._ear):
+                                found = (await self._reader("read_uncommitted")).keys()
                         chunk = await anext(found)
                 except StopAsyncIteration:
                     return
-                except (KafkaError, OSError, TimeoutError) as error:
+                except FAULTS as error:
                     self._fail(error, begun_s)
                 yield chunk
         finally:
-            await found.aclose()
+            if found is not None:
+                await found.aclose()
+            await self._stop_reading()
 
     async def close(self) -> None:
         """End both clients within some seconds, also while the broker is away; of a transaction under way nothing stays."""
         producer, self._producer = self._producer, None
-        consumer, self._consumer = self._consumer, None
         ends: list[Callable[[], Awaitable[None]]] = []
         if producer is not None:
             # `stop` waits for records that are on their way, however long; what it did not come to is done after it.
             ends += [producer.stop, producer.client.close, producer._sender.close]  # noqa: SLF001
             if self._in_transaction:
                 ends.insert(0, producer.abort_transaction)
-        if consumer is not None:
-            ends.append(consumer.stop)
+                waiter = producer._txn_manager.wait_for_transaction_end()  # noqa: SLF001
+                waiter.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody else looks at it
         self._in_transaction = False
         for end in ends:
-            ending = asyncio.ensure_future(end())
-            await asyncio.wait({ending}, timeout=CLOSE_TIMEOUT_S)
-            if not ending.done():
-                ending.cancel()
-                await asyncio.wait({ending}, timeout=CLOSE_TIMEOUT_S)
-            if ending.done() and not ending.cancelled() and (error := ending.exception()) is not None:
-                log.debug("a Kafka client did not close in order: %s", error)
+            await _within(CLOSE_TIMEOUT_S, end)
+        await self._stop_reading()
 
     # -- write ---------------------------------------------------------------------------------------------------
 
@@ -191,15 +197,35 @@ class KafkaStatusTopic:
                 self._seam("sent")
                 await producer.commit_transaction()
                 self._in_transaction = False
-        except (KafkaError, OSError, TimeoutError) as error:
+        except FAULTS as error:
             self._fail(error, begun_s)
         self._seam("committed")
 
     async def _send(self, producer: AIOKafkaProducer, partition: int, records: Sequence[StatusRecord]) -> None:
         """All of one partition, in order, in as few batches as they fit into."""
+        sent: list[tuple[asyncio.Future[Any], list[StatusRecord]]] = []
+        try:
+            await self._send_batches(producer, partition, records, sent)
+            outcomes = await asyncio.gather(*(future for future, _ in sent), return_exceptions=True)
+        finally:
+            for future, _ in sent:
+                future.cancel()
+        for outcome, (_, batch) in zip(outcomes, sent, strict=True):
+            if isinstance(outcome, MessageSizeTooLargeError):
+                self._too_large(batch)
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _send_batches(
+        self,
+        producer: AIOKafkaProducer,
+        partition: int,
+        records: Sequence[StatusRecord],
+        sent: list[tuple[asyncio.Future[Any], list[StatusRecord]]],
+    ) -> None:
+        """Each batch is noted in ``sent`` with its records once it is handed over."""
         assert self._header is not None
         publication = (PUBLICATION, self._header[1])
-        sent: list[tuple[asyncio.Future[Any], list[StatusRecord]]] = []
         builder, held = producer.create_batch(), list[StatusRecord]()
         for record in records:
             headers = [(REVISION, b"%d" % record.revision), publication]
@@ -210,12 +236,6 @@ class KafkaStatusTopic:
                 builder.append(timestamp=None, key=key, value=record.value, headers=headers)
             held.append(record)
         sent.append((await producer.send_batch(builder, self._topic, partition=partition), held))
-        outcomes = await asyncio.gather(*(future for future, _ in sent), return_exceptions=True)
-        for outcome, (_, batch) in zip(outcomes, sent, strict=True):
-            if isinstance(outcome, MessageSizeTooLargeError):
-                self._too_large(batch)
-            if isinstance(outcome, BaseException):
-                raise outcome
 
     def _too_large(self, batch: Sequence[StatusRecord]) -> NoReturn:
         # A batch beyond the limit is one record, but where the limit was lowered since the topic was opened.
@@ -247,9 +267,22 @@ class KafkaStatusTopic:
         raise EmitUnavailable(f"Kafka does not answer for {self.name} ({reason_of(told or error)})") from None
 
 
+async def _within(seconds: float, end: Callable[[], Awaitable[None]]) -> None:
+    """One step of a farewell, which is given up after so long, and is none of anybody's errors."""
+    # In a task of its own: aiokafka cancels its tasks and waits for them, and the CancelledError of one that was not done comes out.
+    ending = asyncio.ensure_future(end())
+    await asyncio.wait({ending}, timeout=seconds)
+    if not ending.done():
+        ending.cancel()
+        await asyncio.wait({ending}, timeout=seconds)
+    if ending.done() and not ending.cancelled() and (error := ending.exception()) is not None:
+        log.debug("a Kafka client did not close in order: %s", error)
+
+
 async def _all(works: Any) -> None:
-    """All of them at the same time; the first error, once all have ended."""
-    outcomes = await asyncio.gather(*works, return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
+    """All of them at the same time. The error that says most of those that there are, once all have ended: a transaction fails in all of its parts."""
+    errors = [each for each in await asyncio.gather(*works, return_exceptions=True) if isinstance(each, BaseException)]
+    for telling in (TopicUnfit, ProducerFenced, KafkaError, BaseException):
+        for error in errors:
+            if isinstance(error, telling):
+                raise error

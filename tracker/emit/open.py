@@ -30,7 +30,7 @@ def open_emitter(text: str, *, kafka_config: str | Path | None = None) -> Emitte
 def topic_url(topic: str, source: str) -> str:
     """The Kafka URL of a topic that is given as one, or by its name alone, of the brokers that the source names. Raises UsageError."""
     if "://" in topic:
-        if not is_kafka(topic):
+        if not topic.lower().startswith("kafka://"):
             raise UsageError(f"a topic can't be {topic}: expected kafka://host:9092/topic")
         return topic
     if not topic or "/" in topic or "," in topic:

@@ -166,8 +166,7 @@ class Publisher:
         if place.revision:
             say(telemetry.PUBLISH_RESUMED, topic=self._topic.name, revision=place.revision, publication=publication.number)
             return Feed(store, place, extension=self._extension, listed=self._listed), publication
-        if reached is not None:
-            await self._sweep(publication)
+        await self._sweep(publication)
         return Feed(store, BEGINNING, extension=self._extension, quiet_until=revision, listed=self._listed), publication
 
     def _going_on(self, reached: Reached | None, store: str, *, is_older: bool) -> tuple[Publication, Place]:
