@@ -100,7 +100,7 @@ class MemoryTopic:
         self._log.written += len(records)
         self._seam("committed")
 
-    async def keys(self) -> AsyncGenerator[Sequence[str], None]:
+    async def task_ids(self) -> AsyncGenerator[Sequence[str], None]:
         held = [record for partition in self._log.partitions for _, record in partition]
         ids = [record.task_id for record in held if record.value is not None]
         for start in range(0, len(ids), CHUNK):

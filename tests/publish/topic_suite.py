@@ -85,7 +85,7 @@ class StatusTopicSuite:
         await topic.write(FIRST, records(*range(120)))
         await topic.write(FIRST, records(500, value=None))
         found = set[str]()
-        async for chunk in topic.keys():
+        async for chunk in topic.task_ids():
             found.update(chunk)
         await topic.close()
         assert found == {f"task-{number:03}" for number in range(120)}

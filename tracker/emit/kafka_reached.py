@@ -80,7 +80,7 @@ class Reader:
                     del left[partition]
                     consumer.pause(partition)
 
-    async def keys(self) -> AsyncGenerator[Sequence[str], None]:
+    async def task_ids(self) -> AsyncGenerator[Sequence[str], None]:
         """The ids of all tasks that have a status, and maybe of some that have had one, in chunks."""
         consumer = self._consumer
         consumer.assign(self._partitions)

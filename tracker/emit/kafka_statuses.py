@@ -34,7 +34,7 @@ WRITE_TIMEOUT_S = 20.0
 TRANSACTION_TIMEOUT_S = 60.0
 """The broker takes back what a publisher that is gone had begun, and readers of committed records wait as long, unless another opens the topic
 before. More than WRITE_TIMEOUT_S: a transaction that we still believe in is never taken back under our hands."""
-CLOSE_TIMEOUT_S = 0.5
+CLOSE_TIMEOUT_S = 0.4
 """Each of five steps of a farewell, which a broker that is away may not hold up: a stop has 5 s in all."""
 BATCH_BYTES = 512 * 1024
 """Of one partition in one request. aiokafka has one request at a time on its way to a broker, so its default of 16 kB would be a round trip for 20 statuses."""
@@ -137,7 +137,7 @@ class KafkaStatusTopic:
         if consumer is not None:
             await _within(CLOSE_TIMEOUT_S, consumer.stop)
 
-    async def keys(self) -> AsyncGenerator[Sequence[str], None]:
+    async def task_ids(self) -> AsyncGenerator[Sequence[str], None]:
         """The tasks of the topic, in chunks, with those of which only what was taken back is there: not every consumer reads committed records alone."""
         begun_s, found = monotonic(), None
         try:
@@ -146,7 +146,7 @@ class KafkaStatusTopic:
                     async with asyncio.timeout(OPEN_TIMEOUT_S):
                         if found is None:
                             with listening(self._ear):
-                                found = (await self._reader("read_uncommitted")).keys()
+                                found = (await self._reader("read_uncommitted")).task_ids()
                         chunk = await anext(found)
                 except StopAsyncIteration:
                     return

@@ -50,7 +50,7 @@ class StatusTopic(Protocol):
     2. ``write`` is all or nothing: who reads only what is committed sees all of the records, or none. Where it raises `EmitUnavailable`, which of
        the two is not known, and ``open`` tells.
     3. A task's records stay in the order in which they were written.
-    4. ``keys`` gives the ids of all tasks that have a status in the topic when it is called, some of them more than once, and maybe some that
+    4. ``task_ids`` gives the ids of all tasks that have a status in the topic when it is called, some of them more than once, and maybe some that
        have had one. Raises `TopicUnfit` for a record that no publisher has written.
     5. Nothing waits longer than a minute for a broker: `EmitUnavailable` (retriable). `TopicUnfit` is what an operator must decide.
     """
@@ -70,7 +70,7 @@ class StatusTopic(Protocol):
         """All of them in one transaction."""
         ...
 
-    def keys(self) -> AsyncGenerator[Sequence[str], None]:
+    def task_ids(self) -> AsyncGenerator[Sequence[str], None]:
         """The ids of the tasks that it has, in chunks."""
         ...
 

@@ -30,7 +30,7 @@ log = logging.getLogger("tracker.publish")
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.2, 5.0
 """Between attempts while the broker or the store is away, doubled each time."""
-STOP_BUDGET_S = 2.0
+STOP_BUDGET_S = 1.5
 """A stop waits so long for the transaction under way, of the 5 s that it has; closing the clients may take as long again."""
 CONFIRM_S = 2.0
 """A store that seems to be behind what was published is looked at again after this: in PostgreSQL another program's transaction can hide
@@ -206,7 +206,7 @@ class Publisher:
 
     async def _sweep(self, publication: Publication) -> None:
         """Take out of the topic all tasks that the store does not have. Until that is whole nothing of revision 1 or later is written."""
-        async with aclosing(self._topic.keys()) as chunks:
+        async with aclosing(self._topic.task_ids()) as chunks:
             async for ids in chunks:
                 missing = await self._query.ask(gone(list(dict.fromkeys(ids))))
                 if missing:
