@@ -37,7 +37,7 @@ def arguments() -> argparse.Namespace:
 
 async def publish(told: argparse.Namespace) -> None:
     """The run, until its end or SIGTERM."""
-    feed.PAGE_RECORDS = told.page_records
+    feed.PAGE_RECORDS, feed.AT_ONCE = told.page_records, 10
     pass_by = seam(told.seam, told.passing, signal.Signals[told.signal])
     topic = KafkaStatusTopic(told.topic, seam=pass_by)
     async with open_query(told.store) as query:

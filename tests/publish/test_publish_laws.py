@@ -105,6 +105,7 @@ def test_the_topic_becomes_the_store(monkeypatch, deeds, rng):
     one undisturbed run the topic, folded by key, is the store.
     """
     monkeypatch.setattr(feed, "PAGE_RECORDS", 4)
+    monkeypatch.setattr(feed, "AT_ONCE", 3)
     monkeypatch.setattr(publisher, "FIRST_DELAY_S", 0.0)
     monkeypatch.setattr(publisher, "CONFIRM_S", 0.0)
     world = World(Random(rng.getrandbits(64)))

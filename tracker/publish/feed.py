@@ -22,8 +22,13 @@ from tracker.query.questions import shown
 PAGE_RECORDS = 5_000
 PAGE_BYTES = 4_000_000
 """Of the statuses in a page, which is one transaction of Kafka's: its two round trips to the coordinator are some 20 ms, 4 MB take 100."""
+AT_ONCE = 200
+"""States that are read at once: 300 kB, and at worst some hundred MB."""
 LISTED = 200_000
 """Ids that are listed at once: 25 MB. Within a revision SQLite has to sort them all (a second for a million), however few are taken."""
+
+
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Place(NamedTuple):
@@ -79,21 +84,17 @@ class Feed:
             self._list(snapshot, newest)
         records: list[StatusRecord] = []
         size_bytes, told = 0, self.place
-        wanted = list(islice(self._ids, PAGE_RECORDS))
-        rows = {row.id: row for row in snapshot.tasks([id for id, _ in wanted])} if wanted else {}
-        for id, revision in wanted:
-            if size_bytes >= PAGE_BYTES:
-                break
-            self._ids.popleft()
-            told = Place(revision, id)
-            row = rows.pop(id, None)
-            if row is None or row.state.deleted:
-                if row is None or row.revision > self._quiet_until:
-                    records.append(StatusRecord(id, None, revision))
-                continue
-            value = self._value(snapshot, row)
-            size_bytes += len(value)
-            records.append(StatusRecord(id, value, revision))
+        while self._ids and len(records) < PAGE_RECORDS and size_bytes < PAGE_BYTES:
+            some = list(islice(self._ids, AT_ONCE))
+            rows = {row.id: row for row in snapshot.tasks([id for id, _ in some])}
+            for id, revision in some:
+                if size_bytes >= PAGE_BYTES:
+                    break
+                self._ids.popleft()
+                told = Place(revision, id)
+                if (record := self._record(snapshot, id, revision, rows.pop(id, None))) is not None:
+                    records.append(record)
+                    size_bytes += len(record.value or b"")
         is_last = not self._ids and self._whole is not None
         if self._whole is not None and is_last:
             told = Place(max(self._whole, told.revision), None)
@@ -108,9 +109,13 @@ class Feed:
         self._ids.extend(islice(later, self._limit))
         self._whole = newest if len(self._ids) < self._limit else None
 
-    def _value(self, snapshot: Snapshot, row: Row) -> bytes:
-        """The same bytes as a line of ``tracker export --format jsonl``."""
-        return json.dumps(shown(snapshot, row, extension=self._extension), ensure_ascii=False, separators=(",", ":")).encode()
+    def _record(self, snapshot: Snapshot, id: str, revision: int, row: Row | None) -> StatusRecord | None:
+        """What is to be said of the task: the bytes of a line of ``tracker export --format jsonl``, a tombstone, or nothing."""
+        if row is None:
+            return StatusRecord(id, None, revision)
+        if row.state.deleted:
+            return StatusRecord(id, None, revision) if row.revision > self._quiet_until else None
+        return StatusRecord(id, _to_json(shown(snapshot, row, extension=self._extension)).encode(), revision)
 
 
 def gone(ids: Sequence[str]) -> Question[list[str]]:

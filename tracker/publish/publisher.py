@@ -61,14 +61,6 @@ def place_of(url: str) -> str:
     return blake2b(place.encode(), digest_size=8).hexdigest()
 
 
-def _is_older(snapshot: Snapshot, reached: Reached) -> bool:
-    """Whether the store is behind what was published of it: as a whole, or at least in the task that was the last."""
-    if not reached.revision:
-        return False
-    row = snapshot.task(reached.task_id)
-    return reached.revision > snapshot.revision() or row is None or row.revision < reached.revision
-
-
 class Totals(msgspec.Struct):
     """What one run has published. A task counts as often as it was written."""
 
@@ -160,7 +152,10 @@ class Publisher:
         store, revision = await self._moment()
         if self._until_end and (self._target is None or self._target[0] != store):
             self._target = store, revision
-        is_older = reached is not None and await self._query.ask(lambda snapshot: _is_older(snapshot, reached))
+        is_older = await self._is_older(reached)
+        if is_older:
+            await self._pause(CONFIRM_S)
+            is_older = await self._is_older(reached)
         publication, place = self._going_on(reached, store, is_older=is_older)
         self.totals.publication = publication.number
         if place.revision:
@@ -198,6 +193,17 @@ class Publisher:
         self._asked_for = before.number + 1
         return msgspec.structs.replace(new, number=self._asked_for), BEGINNING
 
+    async def _is_older(self, reached: Reached | None) -> bool:
+        """Whether the store is behind what was published of it: as a whole, or at least in the task that was the last."""
+        if reached is None or not reached.revision:
+            return False
+
+        def question(snapshot: Snapshot) -> bool:
+            row = snapshot.task(reached.task_id)
+            return reached.revision > snapshot.revision() or row is None or row.revision < reached.revision
+
+        return await self._query.ask(question)
+
     async def _check_source(self) -> None:
         """A topic of events that is taken for one of statuses would be ruined: a tombstone there is a deletion."""
         for position in await self._query.ask(lambda snapshot: [each.position for each in snapshot.partitions()]):
@@ -209,10 +215,10 @@ class Publisher:
         async with aclosing(self._topic.task_ids()) as chunks:
             async for ids in chunks:
                 missing = await self._query.ask(gone(list(dict.fromkeys(ids))))
-                if missing:
-                    await self._write(publication, [StatusRecord(id, None, 0) for id in missing])
                 if self._stopping.is_set():
                     return
+                if missing:
+                    await self._write(publication, [StatusRecord(id, None, 0) for id in missing])
         self._seam("swept")
 
     # -- going on ------------------------------------------------------------------------------------------------
@@ -227,12 +233,14 @@ class Publisher:
                     self._seam("read")
                     if not page.is_last:
                         reading = self._read(feed)
+                    if self._stopping.is_set():
+                        return True
                     if page.records:
                         await self._write(publication, page.records)
                         self._seam("written")
                     self._came_back()
                     self.totals.revision = page.place.revision
-                    if self._stopping.is_set() or self._is_end(page):
+                    if self._is_end(page):
                         return True
                     if page.is_last:
                         await committed.wait()
@@ -252,8 +260,6 @@ class Publisher:
         return asyncio.create_task(self._query.ask(feed.page))
 
     async def _write(self, publication: Publication, records: Sequence[StatusRecord]) -> None:
-        if self._stopping.is_set():
-            return
         self._writing = True
         try:
             await self._topic.write(publication, records)
