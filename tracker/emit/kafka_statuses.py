@@ -7,7 +7,6 @@ A record's partition is the Java client's choice (murmur2 of the key), by the nu
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from time import monotonic
 from typing import Any, NoReturn
@@ -22,10 +21,9 @@ from tracker.emit.kafka_reached import PUBLICATION, REVISION, Reader, headers_of
 from tracker.emit.statuses import Publication, Reached, StatusRecord
 from tracker.errors import EmitError, EmitUnavailable, TopicUnfit, UsageError
 from tracker.sources.kafka_config import KafkaConfig
+from tracker.sources.kafka_link import cancelled
 from tracker.sources.kafka_log import REFUSED, Ear, listening, reason_of
 from tracker.sources.kafka_url import parse_kafka_url
-
-log = logging.getLogger("tracker.publish")
 
 OPEN_TIMEOUT_S = 30.0
 """Connecting, being the only publisher, and finding the last records: a moment, where all is well; a coordinator that moves takes seconds."""
@@ -135,7 +133,7 @@ class KafkaStatusTopic:
     async def _stop_reading(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await _within(CLOSE_TIMEOUT_S, consumer.stop)
+            await _end([consumer.stop, consumer._client.close])  # noqa: SLF001 - where the broker is away `stop` does not come to that
 
     async def task_ids(self) -> AsyncGenerator[Sequence[str], None]:
         """The tasks of the topic, in chunks, with those of which only what was taken back is there: not every consumer reads committed records alone."""
@@ -170,8 +168,7 @@ class KafkaStatusTopic:
                 waiter = producer._txn_manager.wait_for_transaction_end()  # noqa: SLF001
                 waiter.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody else looks at it
         self._in_transaction = False
-        for end in ends:
-            await _within(CLOSE_TIMEOUT_S, end)
+        await _end(ends)
         await self._stop_reading()
 
     # -- write ---------------------------------------------------------------------------------------------------
@@ -267,16 +264,13 @@ class KafkaStatusTopic:
         raise EmitUnavailable(f"Kafka does not answer for {self.name} ({reason_of(told or error)})") from None
 
 
-async def _within(seconds: float, end: Callable[[], Awaitable[None]]) -> None:
-    """One step of a farewell, which is given up after so long, and is none of anybody's errors."""
-    # In a task of its own: aiokafka cancels its tasks and waits for them, and the CancelledError of one that was not done comes out.
-    ending = asyncio.ensure_future(end())
-    await asyncio.wait({ending}, timeout=seconds)
-    if not ending.done():
-        ending.cancel()
-        await asyncio.wait({ending}, timeout=seconds)
-    if ending.done() and not ending.cancelled() and (error := ending.exception()) is not None:
-        log.debug("a Kafka client did not close in order: %s", error)
+async def _end(steps: Sequence[Callable[[], Awaitable[None]]]) -> None:
+    """The steps of a farewell, each of which is given up after CLOSE_TIMEOUT_S; what they raise is nobody's error."""
+    for step in steps:
+        # In a task of its own: aiokafka cancels its tasks and waits for them, and the CancelledError of one that was not done comes out.
+        ending = asyncio.ensure_future(step())
+        await asyncio.wait({ending}, timeout=CLOSE_TIMEOUT_S)
+        await cancelled(ending)
 
 
 async def _all(works: Any) -> None:
