@@ -22,7 +22,9 @@
     │   │   └── StoreReplaced         (retriable) the store was rebuilt since it was claimed: what was loaded before is dropped
     │   └── StateConflict             (retriable) another writer changed a row: reload, merge, commit again
     ├── TooLong                       1: a question took more time than it may
-    ├── EmitError                     1: an event could not be written
+    ├── EmitError                     1: an event or a status could not be written
+    │   ├── EmitUnavailable           (retriable) the broker is away; a publisher goes on when it is back
+    │   └── TopicUnfit                3: statuses can't be published to this topic before an operator has decided
     ├── TooManyParked                 3: more records are refused than --max-parked-ratio allows
     └── Stuck                         4: a worker had records to read and did not get on for as long as --exit-when-stuck allows
 
@@ -176,7 +178,19 @@ class StateConflict(StoreError):
 
 
 class EmitError(TrackerError):
-    """An event could not be written to its log."""
+    """An event could not be written to its log, or a status to its topic."""
+
+
+class EmitUnavailable(EmitError):
+    """The topic is away for now; nothing of the transaction was written, or its fate is unknown."""
+
+    retriable = True
+
+
+class TopicUnfit(EmitError):
+    """Statuses can't be published to the topic as it is, or no longer by this process: an operator must decide."""
+
+    exit_code = 3
 
 
 class TooManyParked(TrackerError):

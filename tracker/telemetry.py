@@ -66,6 +66,20 @@ AUDIT_DIFFERENT = LogEvent(
     "{task} is not what its log says, field {field}: see 'tracker verify', and mend it with 'tracker rebuild'",
 )
 AUDIT_FAILED = LogEvent("audit.failed", logging.WARNING, "tasks could not be folded again this time: {error}")
+PUBLISH_BEGUN = LogEvent("publish.begun", logging.INFO, "publishing to {topic}: {reason}")
+PUBLISH_RESUMED = LogEvent(
+    "publish.resumed", logging.INFO, "publishing to {topic}: going on after revision {revision} (publication {publication})"
+)
+PUBLISH_PROGRESS = LogEvent(
+    "publish.progress",
+    logging.INFO,
+    "{statuses} statuses and {tombstones} tombstones published ({records_per_second:.0f}/s), up to revision {revision}",
+)
+PUBLISH_STOPPED = LogEvent(
+    "publish.stopped",
+    logging.INFO,
+    "stopped after {statuses} statuses and {tombstones} tombstones in {seconds:.1f} s, at revision {revision}; the next run goes on there",
+)
 WEB_STARTED = LogEvent("web.started", logging.INFO, "answering at {url}, {login}")
 WEB_STOPPING = LogEvent("web.stopping", logging.INFO, "{signal}: stopping; answers under way are finished")
 WEB_REQUEST = LogEvent("web.request", logging.DEBUG, "{method} {path} {status} in {seconds:.3f} s for {client}")
@@ -85,6 +99,10 @@ EVENTS = (
     SIMULATION_STARTED,
     RETENTION_PURGED,
     RETENTION_FAILED,
+    PUBLISH_BEGUN,
+    PUBLISH_RESUMED,
+    PUBLISH_PROGRESS,
+    PUBLISH_STOPPED,
     WEB_STARTED,
     WEB_STOPPING,
     WEB_REQUEST,

@@ -15,6 +15,7 @@ from tracker.cli import (
     health,
     histogram,
     parking,
+    publishing,
     purging,
     reading,
     rebuilding,
@@ -71,6 +72,7 @@ app.command("status")(health.status)
 app.add_typer(parking.app, name="parked")
 app.command("purge")(purging.purge)
 app.command("emit")(emitting.emit)
+app.command("publish")(publishing.publish)
 app.command("export")(exporting.export)
 app.command("report")(reporting.report)
 app.command("schema")(exporting.schema)

@@ -99,7 +99,7 @@ class Facts(msgspec.Struct):
 
 
 class Snapshot(Protocol):
-    """The store as it was at one moment. Tasks that are deleted are not there, except in ``task`` and ``changed``."""
+    """The store as it was at one moment. Tasks that are deleted are not there, except in ``task``, ``tasks`` and ``changed``."""
 
     limits: Limits
 
@@ -114,6 +114,10 @@ class Snapshot(Protocol):
         ...
 
     def task(self, id: str) -> Row | None: ...
+
+    def tasks(self, ids: Sequence[str]) -> Iterator[Row]:
+        """Those of them that the store has, deleted or not, in any order."""
+        ...
 
     def rows(
         self,

@@ -52,6 +52,10 @@ class MemorySnapshot:
         held = self._tasks.get(id)
         return None if held is None else _row(*held)
 
+    def tasks(self, ids: Sequence[str]) -> Iterator[Row]:
+        """Those of them that are there, deleted or not."""
+        return (_row(*self._tasks[id]) for id in ids if id in self._tasks)
+
     def rows(
         self,
         where: Node | None,

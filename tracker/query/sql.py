@@ -269,6 +269,11 @@ class SqlSnapshot(ABC):
             parents.update(id for (id,) in self._run(select(_TASK.parent_id).where(wanted).distinct()))
         return parents
 
+    def tasks(self, ids: Sequence[str]) -> Iterator[Row]:
+        """Those of them that are there, deleted or not."""
+        for start in range(0, len(ids), _IDS):
+            yield from self._rows(select(_TASK.id, _TASK.revision, _TASK.registers).where(_TASK.id.in_(ids[start : start + _IDS])))
+
     def changed(self, revision: int, where: Node | None) -> Iterator[Row]:
         """Tasks of later revisions, by revision and id."""
         found, rest = self._said(where)
