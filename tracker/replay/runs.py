@@ -28,9 +28,13 @@ from tracker.model.limits import Limits
 from tracker.model.records import Record, TopicPartition
 from tracker.model.rows import Columns
 from tracker.replay.partial import Partial, Tally, joined
+from tracker.sources.files import is_compressed, open_stream
 from tracker.sources.jsonl import read_lines
+from tracker.sources.lines import LineCutter
 from tracker.stores.base import Counters, ParkedRecord, Write
 
+UNTIL_ENDED = 2**63 - 1
+"""The end of a log whose length is not known beforehand (a compressed file)."""
 FAN_IN = 32
 """So many runs are merged into one, so that a huge log does not end in thousands of open files."""
 ROWS_IN_FRAME = 500
@@ -96,7 +100,7 @@ def fold_stretch(stretch: Stretch, limits: Limits, folder: str) -> Folded:
     runs = _Runs(Path(folder), str(stretch.index), limits)
     parked_path = str(Path(folder, f"{stretch.index}.parked"))
     with Path(parked_path).open("wb") as parked_file:
-        for reached, records in _records(stretch):
+        for reached, records in records_of(stretch):
             if parked := partial.fold(records, tally):
                 _write_frame(parked_file, parked)
             if partial.is_due:
@@ -109,13 +113,16 @@ def fold_stretch(stretch: Stretch, limits: Limits, folder: str) -> Folded:
     return Folded(stretch.topic, tally.counters, tally.newest, runs.paths(), parked_path, stretch.partition)
 
 
-def _records(stretch: Stretch) -> Iterator[tuple[int, list[Record]]]:
-    """The stretch's records, each list with how far the reading is."""
+def records_of(stretch: Stretch) -> Iterator[tuple[int, list[Record]]]:
+    """The stretch's records, each list with how far the reading is. A compressed file is read from its beginning to its end."""
     if stretch.path.startswith("kafka:"):
         from tracker.replay.partitions import read_partition
 
         at = TopicPartition(stretch.topic, stretch.partition)
         yield from read_partition(stretch.path, stretch.kafka_config, at, stretch.begin, stretch.end)
+        return
+    if is_compressed(stretch.path):
+        yield from _whole(stretch)
         return
     for begin, lines in read_lines(stretch.path, stretch.begin, stretch.end):
         offsets = accumulate((len(line) + 1 for line in lines), initial=begin)
@@ -123,6 +130,15 @@ def _records(stretch: Stretch) -> Iterator[tuple[int, list[Record]]]:
             begin,
             [Record(stretch.topic, 0, offset, line) for line, offset in zip(lines, offsets, strict=False) if line and not line.isspace()],
         )
+
+
+def _whole(stretch: Stretch) -> Iterator[tuple[int, list[Record]]]:
+    with open_stream(stretch.path) as stream:
+        cutter = LineCutter(stretch.topic, 0)
+        while block := stream.read():
+            yield stream.next_offset, cutter.feed(block)
+        stream.check_end()
+        yield stream.next_offset, cutter.finish()
 
 
 class _Runs:
@@ -157,6 +173,17 @@ class _Runs:
             self._add(level + 1, _merged_rows(paths, self._limits))
             for merged_path in paths:
                 Path(merged_path).unlink()
+
+
+def packed(rows: list[Row]) -> bytes:
+    """Some rows as one value."""
+    return _encode(rows)
+
+
+def unpacked(frame: bytes) -> Iterator[Write]:
+    """What `packed` has packed, as new tasks."""
+    rows: list[Any] = _decode_rows(frame)
+    return (Write(task_id, registers, cells, None) for task_id, registers, cells in rows)
 
 
 def _write_frame(file: Any, rows: list[Any]) -> None:
