@@ -7,6 +7,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python3.13 python; do \
 BIN := .venv/bin
 READY := .venv/ready
 BROWSER := .venv/browser
+SPARK := .venv/spark
 QUICK := not services and not crash and not slow and not fuzz
 SLOW := (services or crash or slow) and not fuzz
 # Half of a quick test is waiting, for a server to start or to stop.
@@ -28,7 +29,7 @@ test: test-quick test-slow ## all tests but the fuzzing; those that need docker 
 test-quick: $(READY) ## the tests that need nothing but Python
 	$(BIN)/python -m pytest -m "$(QUICK)" -n $(WORKERS) --dist worksteal
 
-test-slow: $(BROWSER) ## the tests on real services, the ones that kill, and those that take their time
+test-slow: $(BROWSER) $(SPARK) ## the tests on real services, the ones that kill, and those that take their time
 	$(BIN)/python -m pytest -m "$(SLOW)" --timeout=900
 
 check: $(BROWSER) ## lint, format, types, architecture
@@ -70,4 +71,10 @@ $(READY): pyproject.toml constraints.txt
 # What drives a browser comes apart: it is 50 MB, and `make run` need not wait for it.
 $(BROWSER): $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[browser]'
+	@touch $@
+
+# So does Spark, 450 MB, which comes as a source that setuptools builds.
+$(SPARK): $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[spark]'
 	@touch $@

@@ -21,15 +21,13 @@ from tracker.errors import TrackerError
 from tracker.fold.state import TaskState, from_bytes, to_bytes
 from tracker.fold.view import columns, extension, view
 from tracker.model.limits import Limits
-from tracker.model.records import Record
+from tracker.model.records import Record, TopicPartition
 from tracker.replay.partial import Partial, Tally, joined
 from tracker.replay.runs import UNTIL_ENDED, Stretch, packed, records_of
 from tracker.stores.base import Counters, ParkedRecord
 
 T = TypeVar("T")
 Batches = Iterator[pa.RecordBatch]
-Place = tuple[str, int]
-"""Topic and partition."""
 
 ROWS = 5_000
 BYTES = 8 << 20
@@ -54,16 +52,16 @@ FRAME = pa.schema([("frame", pa.binary())])
 """Some hundred rows of `tracker.replay.runs.Row` in one: Spark hands over a row at a time to who reads them all."""
 
 
-class Sums(dict[Place, tuple[Tally, int]]):
+class Sums(dict[TopicPartition, tuple[Tally, int]]):
     """By topic and partition: what was counted, and where reading goes on."""
 
-    def of(self, place: Place) -> Tally:
+    def of(self, place: TopicPartition) -> Tally:
         """The tally to count in."""
         if place not in self:
             self[place] = (Tally(), 0)
         return self[place][0]
 
-    def reach(self, place: Place, next_offset: int) -> None:
+    def reach(self, place: TopicPartition, next_offset: int) -> None:
         """Everything before this offset was read."""
         tally, reached = self[place]
         self[place] = (tally, max(reached, next_offset))
@@ -91,7 +89,7 @@ def fold_stretches(limits: Limits, batches: Batches) -> Batches:
     with _without_collector():
         partial, sums, rows = Partial(limits), Sums(), 0
         for path, begin, end in (tuple(row.values()) for batch in batches for row in batch.to_pylist()):
-            place = (path, 0)
+            place = TopicPartition(path, 0)
             tally = sums.of(place)
             for reached, records in records_of(Stretch(path, path, begin, end, 0)):
                 rows += len(records)
@@ -140,7 +138,7 @@ def sums_of(rows: Iterable[dict[str, Any]]) -> Sums:
     """The parts' sums added up by partition. Raises `TrackerError` where a partition's do not come out even."""
     sums = Sums()
     for row in rows:
-        place = (row["topic"], row["partition"])
+        place = TopicPartition(row["topic"], row["partition"])
         sums.of(place).add(Tally(Counters(*(row[name] for name in _COUNTERS)), row["newest"]))
         sums.reach(place, row["next_offset"])
     for (topic, partition), (tally, _) in sums.items():
@@ -175,16 +173,16 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _by_place(batch: pa.RecordBatch) -> Iterator[tuple[Place, list[Record]]]:
+def _by_place(batch: pa.RecordBatch) -> Iterator[tuple[TopicPartition, list[Record]]]:
     """The batch's records in runs of one topic and partition."""
     topics, partitions, offsets, keys, values, headers, timestamps = (_list(batch.column(name)) for name in RECORD.names)
     heads = [() if not each else tuple((h["key"], h["value"]) for h in each) for each in headers]
     times = [None if time is None or time < 0 else time for time in timestamps]  # Kafka's −1 is none
     records = list(map(Record, topics, partitions, offsets, values, keys, heads, times))
     if batch.column("topic").null_count == 0 and len(batch.column("topic").unique()) == len(batch.column("partition").unique()) == 1:
-        yield (topics[0], partitions[0]), records
+        yield TopicPartition(topics[0], partitions[0]), records
         return
-    for place, group in groupby(records, key=lambda record: (record.topic, record.partition)):
+    for place, group in groupby(records, key=lambda record: TopicPartition(record.topic, record.partition)):
         yield place, list(group)
 
 

@@ -55,7 +55,7 @@ class SparkFold:
         with translated(), fold_events(*self._events(beginnings, ends), limits=store.limits) as folded:
             total = sum(end - beginnings[at].next_offset for at, end in ends.items() if end != UNTIL_ENDED)
             sums = self._watched(folded.checked, total, on_done)
-            tallies = {TopicPartition(*place): tally for place, (tally, _) in sums.items()}
+            tallies = {at: tally for at, (tally, _) in sums.items()}
             self._judge(sum(each.counters.read for each in tallies.values()), sum(each.counters.parked for each in tallies.values()))
             reached = [
                 msgspec.structs.replace(beginnings[at], next_offset=end if end != UNTIL_ENDED else sums[at][1]) for at, end in ends.items()
