@@ -6,7 +6,6 @@ import gzip
 import json
 from collections import Counter
 from collections.abc import Sequence
-from itertools import count
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ import pytest
 
 from tests.crash.crash_log import records as crash_records
 from tests.laws.agreement import SMALL
-from tests.naive.logs import crowded_log, random_log, rearranged
+from tests.naive.logs import crowded_log, pool, random_record, rearranged
 from tests.naive.values import canonical
 from tests.naive.workload import lines, task_id
 from tests.unit.road import run
@@ -27,7 +26,9 @@ from tracker.fold.state import from_bytes
 from tracker.fold.view import extension, view
 from tracker.model.limits import DEFAULT_LIMITS, Limits
 from tracker.model.records import Record
+from tracker.projector import Options
 from tracker.replay import replay
+from tracker.sources.memory import END
 from tracker.stores.memory import MemoryStore
 from tracker.stores.open import open_contents
 
@@ -35,18 +36,19 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 HEADERS = "array<struct<key:string,value:binary>>"
+LOGS = ("random", "rearranged", "crowded", "shuffled workload", "crash log")
 KAFKA = f"key binary, value binary, topic string, partition int, offset bigint, timestamp timestamp, timestampType int, headers {HEADERS}"
 """The columns of Spark's own source."""
 
 
 def in_offset_order(records: Sequence[Record], partitions: int = 3) -> list[Record]:
-    """The records as a topic has them: each partition's offsets ascend, with gaps."""
-    at: dict[int, count[int]] = {}
+    """The records as a topic has them, each in any of its partitions: offsets ascend, with gaps."""
+    rng, at = Random(len(records)), Counter[int]()
     placed = []
     for record in records:
-        partition = record.partition % partitions
-        offset = next(at.setdefault(partition, count(0, 2)))
-        placed.append(msgspec.structs.replace(record, topic="events", partition=partition, offset=offset))
+        partition = rng.randrange(partitions)
+        placed.append(msgspec.structs.replace(record, topic="events", partition=partition, offset=2 * at[partition]))
+        at[partition] += 1
     return placed
 
 
@@ -71,13 +73,21 @@ def as_kafka(spark: SparkSession, records: Sequence[Record]) -> DataFrame:
     return frame.withColumn("timestamp", f.timestamp_millis("timestamp")).repartition(3, "partition")
 
 
+def own_log(seed: int) -> list[Record]:
+    """`random_log`, of tasks that no other seed has."""
+    rng = Random(seed)
+    shape = pool(rng)
+    shape.tasks = tuple(f"{task[:250]}{seed}" for task in shape.tasks)
+    return [random_record(rng, shape) for _ in range(rng.randint(4, 20))]
+
+
 def logs() -> dict[str, list[Record]]:
     """Every kind of log that the tests have."""
     rng = Random(7)
     shuffled = [Record("events", rng.randrange(3), 0, line) for line in lines(120, shuffle=True)]
     return {
-        "random": in_offset_order([record for seed in range(150) for record in random_log(Random(seed))]),
-        "rearranged": in_offset_order(rearranged(rng, [record for seed in range(60) for record in random_log(Random(seed))])),
+        "random": in_offset_order([record for seed in range(150) for record in own_log(seed)]),
+        "rearranged": in_offset_order(rearranged(rng, [record for seed in range(60) for record in own_log(seed)])),
         "crowded": in_offset_order(crowded_log(rng)),
         "shuffled workload": in_offset_order(shuffled),
         "crash log": in_offset_order(list(crash_records(1_500, "events", partitions=3))),
@@ -87,7 +97,7 @@ def logs() -> dict[str, list[Record]]:
 async def remembered(records: Sequence[Record], limits: Limits) -> MemoryStore:
     """The memory store that a worker has filled with the log."""
     store = MemoryStore(limits=limits)
-    await run(records, store)
+    await run([*records, END], store, options=Options(max_batch_age_s=0.0, max_parked_ratio=0.0))
     return store
 
 
@@ -103,7 +113,7 @@ def states_of(folded: Folded) -> dict[str, bytes]:
     return {row["id"]: bytes(row["registers"]) for row in rows}
 
 
-@pytest.mark.parametrize(("name", "limits"), [*((name, DEFAULT_LIMITS) for name in logs()), ("random", SMALL)])
+@pytest.mark.parametrize(("name", "limits"), [*((name, DEFAULT_LIMITS) for name in LOGS), ("random", SMALL)])
 async def test_as_the_memory_store(spark: SparkSession, name: str, limits: Limits) -> None:
     """Of every log: the bytes of each state, the canonical JSON of each status, the refused records with their reasons, and the counts."""
     records = logs()[name]
