@@ -6,7 +6,8 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python3.13 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 READY := .venv/ready
-BROWSER := .venv/browser
+TOOLS := .venv/tools
+SPARK := .venv/spark
 QUICK := not services and not crash and not slow and not fuzz
 SLOW := (services or crash or slow) and not fuzz
 # Half of a quick test is waiting, for a server to start or to stop.
@@ -25,33 +26,33 @@ run: $(READY) ## the live tracker and its dashboard: SOURCE (default events.json
 
 test: test-quick test-slow ## all tests but the fuzzing; those that need docker or a package index are skipped without them
 
-test-quick: $(READY) ## the tests that need nothing but Python
+test-quick: $(TOOLS) ## the tests that need nothing but Python
 	$(BIN)/python -m pytest -m "$(QUICK)" -n $(WORKERS) --dist worksteal
 
-test-slow: $(BROWSER) ## the tests on real services, the ones that kill, and those that take their time
+test-slow: $(TOOLS) $(SPARK) ## the tests on real services, the ones that kill, and those that take their time
 	$(BIN)/python -m pytest -m "$(SLOW)" --timeout=900
 
-check: $(BROWSER) ## lint, format, types, architecture
+check: $(TOOLS) ## lint, format, types, architecture
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
 
-format: $(READY) ## let the formatter write
+format: $(TOOLS) ## let the formatter write
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-schema: $(READY) ## write schemas/, and the tables of docs/table.md, from the code
+schema: $(TOOLS) ## write schemas/, and the tables of docs/table.md, from the code
 	$(BIN)/python -c 'from pathlib import Path; from tracker.schema import write; print(*write(Path("schemas")), sep="\n")'
 	$(BIN)/python -c 'from pathlib import Path; from tracker.schema import write_page; write_page(Path("docs/table.md"))'
 
-docs: $(BROWSER) ## pictures of the dashboard into docs/images (needs Chromium)
+docs: $(TOOLS) ## pictures of the dashboard into docs/images (needs Chromium)
 	$(BIN)/python -m tests.browser.pictures docs/images
 
-bench: $(READY) ## the benchmarks, as ratios to a bare loop of orjson.loads
+bench: $(TOOLS) ## the benchmarks, as ratios to a bare loop of orjson.loads
 	$(BIN)/python -m bench
 
-fuzz: $(READY) ## a million mutated records and 100,000 mutated filters (minutes)
+fuzz: $(TOOLS) ## a million mutated records and 100,000 mutated filters (minutes)
 	$(BIN)/python -m pytest -m fuzz --timeout=3600
 
 clean: ## everything that the targets made, but not your logs and stores
@@ -65,10 +66,17 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear .venv
 	@# The build backend goes first, so that it too comes in the version of constraints.txt.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[kafka,postgres,web,zstd]'
 	@touch $@
 
-# What drives a browser comes apart: it is 50 MB, and `make run` need not wait for it.
-$(BROWSER): $(READY)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[browser]'
+# What tests, checks and draws comes apart: `make run` need not wait for it.
+$(TOOLS): $(READY)
+	@echo "Adding what tests and checks"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev,browser]'
+	@touch $@
+
+# So does Spark, 450 MB, which comes as a source that setuptools builds.
+$(SPARK): $(TOOLS)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[spark]'
 	@touch $@

@@ -8,27 +8,31 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import dashboard, memory_road, paging, reads, reads_http, rebuild, soak, store_road
+from bench import dashboard, memory_road, paging, reads, reads_http, rebuild, soak, spark, store_road
 from bench.measure import Figure, bare
 from tests.naive.workload import lines
 
 ROADS = ("fold", "replay", "stream", "kafka", "postgres")
 """On the way into the store; those that follow read it."""
-BENCHES = (*ROADS, "reads", "paging", "rebuild", "dashboard", "soak")
+BENCHES = (*ROADS, "reads", "paging", "rebuild", "dashboard", "soak", "spark")
+ONLY_BY_NAME = ("spark",)
+"""Minutes, gigabytes, and an extra of its own."""
 
 
 def main() -> int:
     """Run the named benchmarks (default: all); exit code 1 if a bound does not hold."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}; default: all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHES)}; default: all but {', '.join(ONLY_BY_NAME)}")
     parser.add_argument(
-        "--tasks", type=int, help="of the log, 8 events each (default 125,000); of the store that is read or rebuilt (1,000,000)"
+        "--tasks",
+        type=int,
+        help="of the log, 8 events each (default 125,000; of spark 1,250,000); of the store that is read or rebuilt (1,000,000)",
     )
     parser.add_argument("--rounds", type=int, default=5, help="of each station of the road")
     parser.add_argument("--seconds", type=float, default=60.0, help="of paging, and of the soak, while a projector writes")
     parser.add_argument("--live", type=int, default=1_000, help="events a second beside a rebuild")
     arguments = parser.parse_args()
-    names = arguments.names or list(BENCHES)
+    names = arguments.names or [name for name in BENCHES if name not in ONLY_BY_NAME]
     if unknown := set(names) - set(BENCHES):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; expected some of {', '.join(BENCHES)}")
     slow = _roads(names, arguments.tasks or 125_000, arguments.rounds) if set(names) & set(ROADS) else []
@@ -44,6 +48,8 @@ def main() -> int:
         slow += paging.run(arguments.seconds)
     if "rebuild" in names:
         slow += rebuild.run(arguments.tasks or 1_000_000, arguments.live)
+    if "spark" in names:
+        slow += spark.run(arguments.tasks or 1_250_000)
     print(f"bounds that do not hold: {', '.join(slow)}" if slow else "all bounds hold")
     return 1 if slow else 0
 

@@ -24,7 +24,7 @@ from tests.unit.road import assert_exact, counters, documents, expected, log, re
 from tracker import replay as replay_module
 from tracker.errors import NotFound, SourceError, StoreError, StoreFull, TooManyParked, TrackerError
 from tracker.model.records import Record, TopicPartition
-from tracker.replay import ReplayProgress, ReplayTotals, pool, replay, runs
+from tracker.replay import ReplayProgress, ReplayTotals, partial, pool, replay, runs
 from tracker.sources.jsonl import JsonlSource, read_lines
 from tracker.stores.base import Counters, StatusStore
 from tracker.stores.open import open_store
@@ -113,7 +113,7 @@ def test_in_parallel_is_in_order_is_the_oracle(tmp_path: Path, jobs: int) -> Non
 @pytest.mark.usefixtures("parallel")
 def test_spilled_states_are_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With room for two states, a stretch gives many runs, merged three at a time; the result is the same."""
-    monkeypatch.setattr(runs, "STATES_IN_MEMORY", 2)
+    monkeypatch.setattr(partial, "STATES_IN_MEMORY", 2)
     monkeypatch.setattr(runs, "FAN_IN", 3)
     monkeypatch.setattr(runs, "ROWS_IN_FRAME", 1)
     monkeypatch.setattr(runs, "read_lines", lambda path, begin, end: read_lines(path, begin, end, 100))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -19,13 +19,14 @@ from tracker import replay
 from tracker.errors import StoreError
 from tracker.model.limits import Limits
 from tracker.model.records import Position, TopicPartition
-from tracker.rebuild.following import UNTIL_ENDED, Follower
+from tracker.rebuild.following import Follower
 from tracker.rebuild.logs import Logs
+from tracker.replay.partial import Tally
 from tracker.replay.pool import fold_all
-from tracker.replay.runs import Folded, Stretch, merged, parked_records, unwritten
+from tracker.replay.runs import UNTIL_ENDED, Folded, Stretch, merged, parked_records, unwritten
 from tracker.sources.files import is_compressed
 from tracker.sources.jsonl import byte_ranges
-from tracker.stores.base import Advance, Commit, Counters, StatusStore
+from tracker.stores.base import Advance, Commit, Counters, ParkedRecord, StatusStore, Write
 from tracker.stores.filling import filler
 
 STRETCH_BYTES = 64_000_000
@@ -35,6 +36,17 @@ STRETCH_RECORDS = 150_000
 """Of a partition, whose offsets are about as many records: as much work."""
 PARALLEL_FROM_RECORDS = 20_000
 """Below that starting processes takes longer than it saves."""
+
+
+Engine: TypeAlias = Callable[
+    [StatusStore, Mapping[TopicPartition, Position], Mapping[TopicPartition, int], Callable[[int], None]], Counters
+]
+"""Another way to fold whole logs than the processes of this machine.
+
+Called in a thread of its own, with an empty store and, of each log, where it begins and where the folding ends (`UNTIL_ENDED`: at the log's
+end, which is found then). It ends with `store_folded`, whose counters it gives, and tells now and then how many bytes and offsets are done: what that
+raises is to end it.
+"""
 
 
 class _Plan(msgspec.Struct):
@@ -178,20 +190,38 @@ def _done(folder: Path, stretch: Stretch) -> Folded | None:
 def _store(
     store: StatusStore, plan: _Plan, beginnings: Mapping[TopicPartition, Position], folded: list[Folded], *, indexed: bool
 ) -> Counters:
+    tallies: dict[TopicPartition, Tally] = {}
+    for part in folded:
+        at = TopicPartition(part.topic, part.partition)
+        tallies.setdefault(at, Tally()).add(Tally(part.counters, part.newest))
+    parked = list(parked_records(part.parked for part in folded))
+    writes = merged((run for part in folded for run in part.runs), store.limits)
+    return store_folded(store, beginnings, plan.ends, tallies, parked, writes, indexed=indexed)
+
+
+def store_folded(
+    store: StatusStore,
+    beginnings: Mapping[TopicPartition, Position],
+    ends: Iterable[Position],
+    tallies: Mapping[TopicPartition, Tally],
+    parked: Sequence[ParkedRecord],
+    writes: Iterable[Write],
+    *,
+    indexed: bool,
+) -> Counters:
+    """Write all that was folded of these logs, up to ``ends``, into the empty store in one transaction; what was counted in all.
+
+    The writes come ascending by task id, each once. Raises `StoreError` where the counters do not add up, and as the store's fill does.
+    """
     claimed = store.claim(beginnings.values())
     total, advances = Counters(), []
-    for end in plan.ends:
-        counters, newest = Counters(), ""
-        for part in folded:
-            if (part.topic, part.partition) == end.at:
-                counters.add(part.counters)
-                newest = max(newest, part.newest)
-        total.add(counters)
-        advances.append(Advance(expected=claimed[end.at], next=end, counters=counters, newest_event_time=newest))
-    if not total.balanced:
-        raise StoreError(f"the counters of what was folded do not add up: {total}")
-    commit = Commit(advances=advances, parked=list(parked_records(part.parked for part in folded)))
+    for end in ends:
+        tally = tallies.get(end.at, Tally())
+        total.add(tally.counters)
+        advances.append(Advance(expected=claimed[end.at], next=end, counters=tally.counters, newest_event_time=tally.newest))
+    if not total.balanced or total.parked != len(parked):
+        raise StoreError(f"the counters of what was folded do not add up: {total}, with {len(parked)} records parked")
     filled = filler(store, indexed=indexed)
     assert filled is not None
-    filled[0](merged((run for part in folded for run in part.runs), store.limits), commit)
+    filled[0](writes, Commit(advances=advances, parked=parked))
     return total

@@ -15,6 +15,7 @@ from tracker.errors import LostOffset, SourceChanged, SourceError, TornFile
 from tracker.model.records import Batch, Position, TopicPartition
 from tracker.projector.projection import Projection
 from tracker.rebuild.threads import in_thread
+from tracker.replay.runs import UNTIL_ENDED
 from tracker.sources.base import Source
 from tracker.stores.base import StatusStore
 
@@ -22,8 +23,6 @@ BATCH_RECORDS = 50_000
 """In one transaction: five times the live path's, as nobody waits for it."""
 BATCH_BYTES = 32_000_000
 READ_WAIT_S = 0.2
-UNTIL_ENDED = 2**63 - 1
-"""The aim in a log whose end is not known beforehand (a compressed file)."""
 
 
 class Pace:
@@ -51,13 +50,19 @@ class Follower:
     """One source that stays open, and a store that follows it. An async context manager; ``store`` is written by nobody else.
 
     ``aims`` are, of each partition, the next offset that the store shall have; a log that has lost a position has none that could be aimed at,
-    so there the aim is the log's end.
+    so there the aim is the log's end. ``until`` are those that it shall have at least, and where the live store has none: not the log's end.
     """
 
     def __init__(
-        self, source: Source, store: StatusStore, *, pace: Pace | None = None, on_records: Callable[[int], None] = lambda _: None
+        self,
+        source: Source,
+        store: StatusStore,
+        *,
+        pace: Pace | None = None,
+        until: Mapping[TopicPartition, int] | None = None,
+        on_records: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._source, self._store = source, store
+        self._source, self._store, self._until = source, store, until or {}
         self._projection = Projection(store)
         self._pace = pace or Pace()
         self._on_records = on_records
@@ -96,8 +101,9 @@ class Follower:
 
     def aims(self, live: Iterable[Position]) -> dict[TopicPartition, int]:
         """Where the store shall be when the live one is at these positions."""
-        aims = {at: self.ends.get(at, UNTIL_ENDED) for at in self.beginnings}
-        return aims | {each.at: each.next_offset for each in live if each.at in aims and each.at not in self.lost}
+        aims = {at: self._until.get(at, self.ends.get(at, UNTIL_ENDED)) for at in self.beginnings}
+        held = {each.at: each.next_offset for each in live if each.at in aims and each.at not in self.lost}
+        return aims | {at: max(offset, self._until.get(at, 0)) for at, offset in held.items()}
 
     async def follow(self, aims: Mapping[TopicPartition, int], *, at_once: bool = False) -> None:
         """Read and commit until the store is there, ``at_once`` whatever the pace. Raises `SourceError` where a log ends before."""

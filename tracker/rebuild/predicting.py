@@ -13,8 +13,9 @@ import msgspec
 
 from tracker.errors import UsageError
 from tracker.rebuild.folding import can_be_cut
-from tracker.rebuild.following import UNTIL_ENDED, Follower
+from tracker.rebuild.following import Follower
 from tracker.rebuild.run import Order
+from tracker.replay.runs import UNTIL_ENDED
 from tracker.stores.contents import Shadow
 from tracker.stores.sql import SqlStore
 

@@ -27,10 +27,11 @@ from tracker.model.limits import Limits
 from tracker.model.records import Position, TopicPartition
 from tracker.projector.retention import carry_purged
 from tracker.rebuild.differences import Comparison, Pair, differing, is_equal
-from tracker.rebuild.folding import can_be_folded, fold_log
-from tracker.rebuild.following import UNTIL_ENDED, Follower, Pace
+from tracker.rebuild.folding import Engine, can_be_folded, fold_log
+from tracker.rebuild.following import Follower, Pace
 from tracker.rebuild.logs import Logs
 from tracker.rebuild.threads import heed, in_thread
+from tracker.replay.runs import UNTIL_ENDED
 from tracker.stores.base import Counters, StatusStore
 from tracker.stores.contents import Contents, Holding, Shadow
 
@@ -99,6 +100,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     records_per_s: float = 0.0
     """0: as fast as it goes; else in one process."""
     jobs: int | None = None
+    until: Mapping[TopicPartition, int] = {}
+    """Next offsets that the store has in the end at least. Where the live store has read further it is followed; where it has not, it is overtaken."""
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -128,7 +131,7 @@ Clock: TypeAlias = Callable[[], str]
 
 
 class Rebuild:
-    """One run. ``clock`` tells the time for people."""
+    """One run. ``clock`` tells the time for people; ``engine`` folds what the shadow begins with, in another way than this machine's processes."""
 
     def __init__(
         self,
@@ -136,10 +139,11 @@ class Rebuild:
         order: Order,
         clock: Clock,
         *,
+        engine: Engine | None = None,
         on_progress: Callable[[Progress], None] = lambda _: None,
         seam: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._shadow, self._order, self._clock = shadow, order, clock
+        self._shadow, self._order, self._clock, self._engine = shadow, order, clock, engine
         self._on_progress, self._seam = on_progress, seam
         self._began_s = self._noted_s = monotonic()
         self._followers: list[Follower] = []
@@ -212,17 +216,32 @@ class Rebuild:
         pace = Pace(self._order.records_per_s)
         live = self._live_positions()
         for source in self._order.logs.open():
-            follower = await stack.enter_async_context(Follower(source, store, pace=pace, on_records=self._on_records))
+            following = Follower(source, store, pace=pace, until=self._order.until, on_records=self._on_records)
+            follower = await stack.enter_async_context(following)
             await follower.open(live)
             self._followers.append(follower)
+        self._check_until()
         known = {each.at for each in live}
-        self._is_ahead = any(follower.lost or follower.beginnings.keys() - known for follower in self._followers)
+        self._is_ahead = any(follower.lost or follower.beginnings.keys() - known for follower in self._followers) or any(
+            self._order.until.get(each.at, 0) > each.next_offset for each in live
+        )
         unread = [each for each in live if each.next_offset and not any(each.at in f.beginnings for f in self._followers)]
         if unread and not self._order.accept:
             raise Undecided(
                 f"the store has read {unread[0].topic}, partition {unread[0].partition}, up to {unread[0].next_offset}, which is in none of "
                 f"{', '.join(self._order.logs.names)}: its events would be missing. Name it too, or go without it with --accept"
             )
+
+    def _check_until(self) -> None:
+        for at, until in self._order.until.items():
+            follower = next((each for each in self._followers if at in each.beginnings), None)
+            if follower is None:
+                raise UsageError(f"{at.topic}, partition {at.partition}, is in none of {', '.join(self._order.logs.names)}")
+            begin, end = follower.beginnings[at].next_offset, follower.ends.get(at, UNTIL_ENDED)
+            if not begin <= until <= end:
+                raise UsageError(
+                    f"{at.topic}, partition {at.partition}: the log has offsets {begin} to {end}, and is to be folded until {until}"
+                )
 
     def _live_positions(self) -> list[Position]:
         with self._shadow.live_contents() as live:
@@ -233,6 +252,13 @@ class Rebuild:
             return
         self._seam("building")
         live = self._live_positions()
+        if self._engine is not None and not store.revision():
+            ends = {at: self._order.until.get(at, aim) for at, aim in self._aims(live).items()}
+            beginnings = {at: each for follower in self._followers for at, each in follower.beginnings.items()}
+            self._note.total = sum(end - beginnings[at].next_offset for at, end in ends.items() if end != UNTIL_ENDED)
+            counters = await in_thread(partial(self._engine, store, beginnings, ends, self._tell), self._stop)
+            self._note.read += counters.read
+            self._seam("all is folded")
         for follower in self._followers:
             aims = follower.aims(live)
             if not self._order.records_per_s and can_be_folded(store, follower, aims):

@@ -22,24 +22,19 @@ from typing import Any
 import msgspec
 
 from tracker.errors import StoreError, StoreFull
-from tracker.fold.decode import Decoder
-from tracker.fold.event import Ignored, TaskEvent
-from tracker.fold.reducers import apply
-from tracker.fold.registers import merge_into
-from tracker.fold.state import TaskState, from_bytes, to_bytes
+from tracker.fold.state import TaskState, to_bytes
 from tracker.fold.view import columns
 from tracker.model.limits import Limits
 from tracker.model.records import Record, TopicPartition
 from tracker.model.rows import Columns
+from tracker.replay.partial import Partial, Tally, joined
+from tracker.sources.files import is_compressed, open_stream
 from tracker.sources.jsonl import read_lines
+from tracker.sources.lines import LineCutter
 from tracker.stores.base import Counters, ParkedRecord, Write
 
-STATES_IN_MEMORY = 150_000
-"""A process never holds more states than this, about 1 GB; it does where tasks are all mixed, since fewer would be spilled again and again."""
-FEW_STATES = 20_000
-"""It spills already here where a log's tasks are near each other: what is small stays in the CPU's caches."""
-EVENTS_OF_A_WHOLE_TASK = 4
-"""Tasks are near each other if a state has seen so many events on average when it is spilled."""
+UNTIL_ENDED = 2**63 - 1
+"""The end of a log whose length is not known beforehand (a compressed file)."""
 FAN_IN = 32
 """So many runs are merged into one, so that a huge log does not end in thousands of open files."""
 ROWS_IN_FRAME = 500
@@ -101,58 +96,33 @@ def _leave_with_parent() -> None:
 def fold_stretch(stretch: Stretch, limits: Limits, folder: str) -> Folded:
     """Fold one stretch into runs in ``folder``. Runs in a process of its own."""
     gc.disable()  # states hold no cycles; the process ends with the replay
-    decode = Decoder(limits).decode
-    states: dict[str, TaskState] = {}
+    partial, tally = Partial(limits), Tally()
     runs = _Runs(Path(folder), str(stretch.index), limits)
-    folded = Folded(stretch.topic, Counters(), "", [], str(Path(folder, f"{stretch.index}.parked")), stretch.partition)
-    applied = unchanged = ignored = read = 0
-    newest = ""
-    with Path(folded.parked).open("wb") as parked_file:
-        for reached, records in _records(stretch):
-            read += len(records)
-            parked: list[ParkedRecord] = []
-            for record in records:
-                verdict = decode(record)
-                if isinstance(verdict, TaskEvent):
-                    task_id = verdict.task_id
-                    state = states.get(task_id)
-                    if state is None:
-                        state = states[task_id] = TaskState()
-                    if apply(state, verdict, limits):
-                        applied += 1
-                    else:
-                        unchanged += 1
-                    if verdict.time > newest:  # noqa: PLR1730 - max() costs 0.06 µs more
-                        newest = verdict.time
-                elif isinstance(verdict, Ignored):
-                    ignored += 1
-                else:
-                    parked.append(ParkedRecord(record=record, reason=verdict.reason, detail=verdict.detail))
-            if parked:
+    parked_path = str(Path(folder, f"{stretch.index}.parked"))
+    with Path(parked_path).open("wb") as parked_file:
+        for reached, records in records_of(stretch):
+            if parked := partial.fold(records, tally):
                 _write_frame(parked_file, parked)
-                folded.counters.parked += len(parked)
-            if runs.are_due(len(states), read):
-                runs.spill(states)
-                states = {}
+            if partial.is_due:
+                runs.spill(partial.hand_on())
             if _progress is not None:
                 _progress[stretch.index] = reached - stretch.begin
-    runs.spill(states)
-    folded.runs = runs.paths()
-    folded.counters.read, folded.counters.applied = read, applied
-    folded.counters.unchanged, folded.counters.ignored = unchanged, ignored
-    folded.newest = newest
+    runs.spill(partial.hand_on())
     if _progress is not None:
         _progress[stretch.index] = stretch.end - stretch.begin
-    return folded
+    return Folded(stretch.topic, tally.counters, tally.newest, runs.paths(), parked_path, stretch.partition)
 
 
-def _records(stretch: Stretch) -> Iterator[tuple[int, list[Record]]]:
-    """The stretch's records, each list with how far the reading is."""
+def records_of(stretch: Stretch) -> Iterator[tuple[int, list[Record]]]:
+    """The stretch's records, each list with how far the reading is. A compressed file is read from its beginning to its end."""
     if stretch.path.startswith("kafka:"):
         from tracker.replay.partitions import read_partition
 
         at = TopicPartition(stretch.topic, stretch.partition)
         yield from read_partition(stretch.path, stretch.kafka_config, at, stretch.begin, stretch.end)
+        return
+    if is_compressed(stretch.path):
+        yield from _whole(stretch)
         return
     for begin, lines in read_lines(stretch.path, stretch.begin, stretch.end):
         offsets = accumulate((len(line) + 1 for line in lines), initial=begin)
@@ -162,6 +132,15 @@ def _records(stretch: Stretch) -> Iterator[tuple[int, list[Record]]]:
         )
 
 
+def _whole(stretch: Stretch) -> Iterator[tuple[int, list[Record]]]:
+    with open_stream(stretch.path) as stream:
+        cutter = LineCutter(stretch.topic, 0)
+        while block := stream.read():
+            yield stream.next_offset, cutter.feed(block)
+        stream.check_end()
+        yield stream.next_offset, cutter.finish()
+
+
 class _Runs:
     """The runs of one process, merged `FAN_IN` at a time into longer ones: a row is written again once a level."""
 
@@ -169,17 +148,6 @@ class _Runs:
         self._folder, self._name, self._limits = folder, name, limits
         self._levels: list[list[str]] = [[]]
         self._count = 0
-        self._few, self._read_before = min(FEW_STATES, STATES_IN_MEMORY), 0
-
-    def are_due(self, states: int, read: int) -> bool:
-        """Whether so many states, after so many records read, are to be spilled now."""
-        if states <= self._few:
-            return False
-        if states <= STATES_IN_MEMORY and read - self._read_before < EVENTS_OF_A_WHOLE_TASK * states:
-            self._few *= 2
-            return False
-        self._read_before = read
-        return True
 
     def paths(self) -> list[str]:
         """The runs' files."""
@@ -205,6 +173,17 @@ class _Runs:
             self._add(level + 1, _merged_rows(paths, self._limits))
             for merged_path in paths:
                 Path(merged_path).unlink()
+
+
+def packed(rows: list[Row]) -> bytes:
+    """Some rows as one value."""
+    return _encode(rows)
+
+
+def unpacked(frame: bytes) -> Iterator[Write]:
+    """What `packed` has packed, as new tasks."""
+    rows: list[Any] = _decode_rows(frame)
+    return (Write(task_id, registers, cells, None) for task_id, registers, cells in rows)
 
 
 def _write_frame(file: Any, rows: list[Any]) -> None:
@@ -241,9 +220,7 @@ def _merged_rows(paths: Iterable[str], limits: Limits) -> Iterator[Row]:
     for task_id, group in groupby(rows, key=itemgetter(0)):
         (_, registers, cells), *others = group
         if others:
-            state = from_bytes(registers)
-            for _, other, _ in others:
-                state = merge_into(state, from_bytes(other), limits)
+            state = joined([registers, *(other for _, other, _ in others)], limits)
             registers, cells = to_bytes(state, limits), columns(task_id, state)
         yield task_id, registers, cells
 

@@ -91,12 +91,20 @@ class KafkaConfig:
 
 def read_kafka_config(path: str | Path) -> KafkaConfig:
     """Read a properties file. Raises NotFound if it can't be read, UsageError naming file and line for what can't be honoured."""
+    return parse_kafka_config(_text(path), str(path))
+
+
+def properties_of(path: str | Path) -> dict[str, str]:
+    """The file's properties by name, as they stand there. Raises NotFound."""
+    return {name: value.strip() for _, name, value in _properties(_text(path))}
+
+
+def _text(path: str | Path) -> str:
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise NotFound(f"the Kafka properties {path} can't be read: {reason}") from None
-    return parse_kafka_config(text, str(path))
 
 
 def parse_kafka_config(text: str, name: str) -> KafkaConfig:
