@@ -82,6 +82,38 @@ async def test_two_topics_and_a_pattern(kafka: Broker, topic: MakeTopic) -> None
         assert {*await matching.assigned()} == {TopicPartition(second, 0)}
 
 
+async def test_no_partition_waits_for_the_backlog_of_another(kafka: Broker, topic: MakeTopic) -> None:
+    """Each read has records of every partition that has some, however many the first one has."""
+    name = await topic(partitions=3)
+    for partition, count in enumerate((3000, 300, 3000)):
+        await produce(kafka.bootstrap, name, numbered(count), partition)
+    async with source(kafka, name) as kafka_source:
+        await claim(kafka_source)
+        await read(kafka_source, 3, 3)  # the first answer is here now
+        batches = [await kafka_source.read(90, 0.5) for _ in range(5)]
+
+    assert [{at.partition for at in batch.records} for batch in batches] == [{0, 1, 2}] * 5
+    assert [batch.record_count for batch in batches] == [90] * 5
+
+
+async def test_a_read_is_full_where_one_partition_has_enough(kafka: Broker, topic: MakeTopic) -> None:
+    """What others have no use for of their share is filled by those that have more, each in its order."""
+    name = await topic(partitions=2)
+    await produce(kafka.bootstrap, name, numbered(1000), 0)
+    await produce(kafka.bootstrap, name, numbered(5), 1)
+    async with source(kafka, name) as kafka_source:
+        await claim(kafka_source)
+        first, _ = await read(kafka_source, 2, 2)
+        batch = await kafka_source.read(500, 0.5)
+
+    assert batch.record_count == 500
+    rest = [record for found in batch.records.values() for record in found]
+    for partition, count in ((0, 1000), (1, 5)):
+        offsets = [record.offset for record in first + rest if record.partition == partition]
+        assert offsets == list(range(len(offsets)))
+        assert len(offsets) <= count
+
+
 # -- positions that move without records -------------------------------------------------------------------------
 
 

@@ -16,9 +16,10 @@ import logging
 from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.consumer.fetcher import FetchError
 from aiokafka.errors import (
     CorruptRecordException,
     IllegalStateError,
@@ -303,13 +304,44 @@ class KafkaSource:
         if not self._at:  # more members than partitions
             await asyncio.wait({self._turn}, timeout=max_wait_s)
             return {}
-        fetch = asyncio.ensure_future(consumer.getmany(*self._at, timeout_ms=max_wait_s * 1000, max_records=max_records))
+        fetch = asyncio.ensure_future(self._drain(tuple(self._at), max_records, max_wait_s))
+        either: list[asyncio.Future[Any]] = [fetch, self._turn]
         try:
-            await asyncio.wait({fetch, self._turn}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             found: dict[KafkaPartition, list[Record]] = fetch.result() if fetch.done() else {}
         finally:
             if not fetch.done():
                 fetch.cancel()
+        return found
+
+    async def _drain(self, partitions: tuple[KafkaPartition, ...], most: int, max_wait_s: float) -> dict[KafkaPartition, list[Record]]:
+        """What has come, of each partition an equal share as long as it has that much; if nothing has, it is waited for.
+
+        ``getmany`` alone empties one partition before it looks at the next: while workers come and go faster than a backlog is read, the last
+        one's turn might never come.
+        """
+        consumer, found, left = self._link.consumer, dict[KafkaPartition, list[Record]](), most
+        come = consumer._fetcher._records  # noqa: SLF001 - by partition; an error of one is raised when it is the first to be asked for
+
+        async def take(wanted: tuple[KafkaPartition, ...], share: int, wait_s: float) -> int:
+            taken = 0
+            for at, records in (await consumer.getmany(*wanted, timeout_ms=wait_s * 1000, max_records=share)).items():
+                found.setdefault(at, []).extend(records)
+                taken += len(records)
+            return taken
+
+        while left:
+            ready = [at for at in partitions if at in come and not (found and isinstance(come[at], FetchError))]
+            if not ready and found:
+                break
+            share, before = max(1, left // len(ready or partitions)), left
+            if not ready:
+                left -= await take(partitions, share, max_wait_s)
+            for at in ready:
+                if left and not (found and isinstance(come.get(at), FetchError)):
+                    left -= await take((at,), min(share, left), 0)
+            if left == before:
+                break
         return found
 
     async def _moved(self) -> dict[TopicPartition, Position]:
