@@ -1,4 +1,4 @@
-"""``python -m bench [NAME…]``: the cost of an event at each station of the road as ratios, see `bench.measure`; of a read, see `bench.reads`; of a page, see `bench.dashboard`."""
+"""``python -m bench [NAME…]``: the cost of an event at each station of the road as ratios, see `bench.measure`; of a read, see `bench.reads`; of a page, see `bench.dashboard`; of an export, see `bench.analytics`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import dashboard, memory_road, paging, reads, reads_http, rebuild, soak, spark, store_road
+from bench import analytics, dashboard, memory_road, paging, reads, reads_http, rebuild, soak, spark, store_road
 from bench.measure import Figure, bare
 from tests.naive.workload import lines
 
 ROADS = ("fold", "replay", "stream", "kafka", "postgres")
 """On the way into the store; those that follow read it."""
-BENCHES = (*ROADS, "reads", "paging", "rebuild", "dashboard", "soak", "spark")
+BENCHES = (*ROADS, "reads", "paging", "rebuild", "dashboard", "analytics", "soak", "spark")
 ONLY_BY_NAME = ("spark",)
 """Minutes, gigabytes, and an extra of its own."""
 
@@ -42,6 +42,8 @@ def main() -> int:
         reads_http.run(tasks)
     if "dashboard" in names:
         slow += dashboard.run(arguments.tasks or 1_000_000)
+    if "analytics" in names:
+        slow += analytics.run(arguments.tasks or 1_000_000)
     if "soak" in names:
         slow += soak.run(arguments.seconds)
     if "paging" in names:

@@ -28,7 +28,7 @@ def events_of(records: Iterable[Record], log: str = "") -> list[TaskEvent]:
     """What is an event; ids of tasks begin with the log's name, so that one store can hold many logs."""
     decode = Decoder().decode
     found = [event for record in records if isinstance(event := decode(record), TaskEvent)]
-    return [msgspec.structs.replace(event, task_id=log + event.task_id) for event in found]
+    return [msgspec.structs.replace(event, task_id=(log + event.task_id)[:256]) for event in found]
 
 
 @cache

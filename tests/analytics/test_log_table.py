@@ -32,8 +32,11 @@ def test_each_record_has_its_row(log: list[Record]) -> None:
     assert sum(rows.counts.values()) == len(log)
     for row, verdict in zip(found, map(Decoder().decode, log), strict=True):
         if isinstance(verdict, TaskEvent):
-            stamp = stamp_parts(verdict.stamp)
             assert (row["outcome"], row["kind"], row["subject"]) == ("event", verdict.kind, verdict.task_id)
+            if not verdict.stamp:
+                assert (row["kind"], row["time"], row["data"]) == ("deleted", None, None)
+                continue
+            stamp = stamp_parts(verdict.stamp)
             assert (row["attempt"], row["sequence"], row["source"], row["id"]) == (
                 stamp.attempt,
                 stamp.sequence,

@@ -191,6 +191,14 @@ def test_a_broken_state_is_no_state(cli, folder: Path) -> None:
     assert (folder / "state.json").read_text() == "[]"
 
 
+def test_a_state_goes_with_its_filter(cli) -> None:
+    """With another filter it would miss what the first one left out."""
+    arguments = ["export", "--format", "parquet", "--state", "state.json", "--out", "x.parquet"]
+    assert cli(*arguments, "--filter", 'state eq "RUNNING"').code == 0
+    done = cli(*arguments)
+    assert (done.code, "of an export with another filter" in done.err) == (2, True)
+
+
 def test_a_revision_of_the_future_is_refused(cli) -> None:
     """A store that was put back is told, not exported as if nothing had changed."""
     done = cli("export", "--since", "99", "--format", "csv")

@@ -37,6 +37,7 @@ FORMATS = {
     "task-cursor": st.just(CURSOR),  # of the order that a list has unless told
     "position-vector": st.just("kA"),  # of no positions, so reached at once
     "change-token": st.just("0"),
+    "task-attribute": st.sampled_from(("n:int64", "text=n", "when:timestamp")),
 }
 for _name, _strategy in FORMATS.items():
     schemathesis.openapi.format(_name, _strategy)
@@ -66,6 +67,7 @@ class Run:
                 "operations": [
                     {"include-method": "PATCH", "checks": DEPENDS},
                     {"include-name": ["GET /api/tasks", "GET /api/histogram"], "checks": DEPENDS},
+                    {"include-path-regex": "^/api/tasks[.]", "checks": DEPENDS},  # two attributes with one name
                 ],
                 "phases": phases,
             }

@@ -14,14 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracker.analytics.attributes import Attribute, fitted, with_attributes
-from tracker.analytics.columns import ATTEMPT, DEFINITION, TARGET, TASKS, Column, Listed, Mapped, Struct, Type, Words
+from tracker.analytics.columns import ATTEMPT, DEFINITION, MESSAGE, RETURN, TARGET, TASKS, Column, Listed, Mapped, Struct, Type, Words
 from tracker.analytics.flat import Flat, Told, chunks, flatten, json_lines
 from tracker.fold.event import stamp_time
 
-BATCH_ROWS = 8_192
-"""Rows of a record batch."""
+BATCH_ROWS, BATCH_BYTES = 8_192, 16_000_000
+"""Rows of a record batch, and no more bytes than about this."""
 _NAIVE = pa.timestamp("us")
 _UTC = pa.timestamp("us", tz="UTC")
+_NUMBERS = {"int32": pa.int32(), "int64": pa.int64()}
 _MICROS = pa.scalar(1e6, pa.float64())
 
 
@@ -48,6 +49,11 @@ def _field(column: Column) -> pa.Field:
     return pa.field(column.name, arrow_type(column.type), column.nullable)
 
 
+_TARGET, _DEFINITION, _ATTEMPT, _MESSAGE, _RETURN = (list(arrow_type(each)) for each in (TARGET, DEFINITION, ATTEMPT, MESSAGE, RETURN))
+_TEXT = list(_MESSAGE[1].type)
+"""Members of the structs, made once: a type takes as long as a hundred values."""
+
+
 class Batches:
     """Makes record batches of rows. Counts the attributes' values that did not fit their columns in ``misfits``, by column."""
 
@@ -56,14 +62,14 @@ class Batches:
         self.schema = arrow_schema(with_attributes(self.attributes), about)
         self.misfits: dict[str, int] = {}
 
-    def of(self, told: Iterable[Told], max_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-        """All rows, in batches of ``max_rows``, or fewer where they are great."""
+    def of(self, told: Iterable[Told], max_rows: int = BATCH_ROWS, max_bytes: int | None = BATCH_BYTES) -> Iterator[pa.RecordBatch]:
+        """All rows, in batches of ``max_rows``, or fewer where they are great (None: not even then)."""
         parts, rows, size_bytes = list[pa.RecordBatch](), 0, 0
         for chunk in chunks(told):
             parts.append(self.one(chunk))
             rows += len(chunk)
             size_bytes += parts[-1].nbytes
-            if rows >= max_rows or size_bytes >= 16_000_000:
+            if rows >= max_rows or (max_bytes is not None and size_bytes >= max_bytes):
                 yield pa.concat_batches(parts)
                 parts, rows, size_bytes = [], 0, 0
         if parts:
@@ -128,8 +134,8 @@ def _columns(flat: Flat) -> dict[str, pa.Array]:
     for column in TASKS:
         if isinstance(column.type, Words):
             columns[column.name] = dictionary(scalars[column.name], column.type)
-        elif column.type in ("int32", "int64"):
-            columns[column.name] = pa.array(scalars[column.name], arrow_type(column.type))
+        elif column.type in _NUMBERS:
+            columns[column.name] = pa.array(scalars[column.name], _NUMBERS[column.type])
     return columns | dict(make() for make in nested)
 
 
@@ -166,7 +172,7 @@ def dictionary(values: Sequence[str | None], type_: Words) -> pa.Array:
 def _target(flat: Flat, texts: _Joined) -> _Made:
     found = flat.targets
     placed = [texts.place([None if each is None else each[member.name] for each in found]) for member in TARGET.members]
-    return lambda: ("target", _struct([texts[place] for place in placed], TARGET, found))
+    return lambda: ("target", _struct([texts[place] for place in placed], _TARGET, found))
 
 
 def _definition(flat: Flat, texts: _Joined) -> _Made:
@@ -185,14 +191,14 @@ def _definition(flat: Flat, texts: _Joined) -> _Made:
 
     def make() -> tuple[str, pa.Array]:
         arguments = pa.MapArray.from_arrays(pa.array(starts, pa.int32()), texts[placed_keys], written)
-        return "taskDefinitionSummary", _struct([*(texts[place] for place in placed), arguments], DEFINITION, found)
+        return "taskDefinitionSummary", _struct([*(texts[place] for place in placed), arguments], _DEFINITION, found)
 
     return make
 
 
-def _struct(members: list[pa.Array], type_: Struct, found: Sequence[object | None]) -> pa.Array:
+def _struct(members: list[pa.Array], fields: list[pa.Field], found: Sequence[object | None]) -> pa.Array:
     mask = pa.array([each is None for each in found], pa.bool_()) if None in found else None
-    return pa.StructArray.from_arrays(members, fields=list(arrow_type(type_)), mask=mask)
+    return pa.StructArray.from_arrays(members, fields=fields, mask=mask)
 
 
 def _messages(flat: Flat, texts: _Joined) -> _Made:
@@ -206,12 +212,11 @@ def _messages(flat: Flat, texts: _Joined) -> _Made:
         parameters += each or ()
         parameter_starts.append(len(parameters))
     placed = _json_texts(parameters)
-    type_ = TASKS_TYPES["messages"].value_type
 
     def make() -> tuple[str, pa.Array]:
-        text = pa.StructArray.from_arrays([texts[locales], texts[said]], fields=list(type_.field("localizedText").type))
+        text = pa.StructArray.from_arrays([texts[locales], texts[said]], fields=_TEXT)
         filled = _listed(parameter_starts, placed, None if None not in given else [each is None for each in given])
-        items = pa.StructArray.from_arrays([texts[words], text, texts[keys], filled], fields=list(type_))
+        items = pa.StructArray.from_arrays([texts[words], text, texts[keys], filled], fields=_MESSAGE)
         return "messages", _listed(starts, items, flat.gone)
 
     return make
@@ -220,10 +225,9 @@ def _messages(flat: Flat, texts: _Joined) -> _Made:
 def _returns(flat: Flat, texts: _Joined) -> _Made:
     starts, found = flat.returns.starts, flat.returns.items
     names, attributes = texts.place([name for _, name, _ in found]), texts.place([attribute for _, _, attribute in found])
-    type_ = TASKS_TYPES["returns"].value_type
     return lambda: (
         "returns",
-        _listed(starts, pa.StructArray.from_arrays([texts[names], texts[attributes]], fields=list(type_)), flat.gone),
+        _listed(starts, pa.StructArray.from_arrays([texts[names], texts[attributes]], fields=_RETURN), flat.gone),
     )
 
 
@@ -242,7 +246,7 @@ def _attempts(flat: Flat, texts: _Joined, moments: _Joined) -> _Made:
 
     def make() -> tuple[str, pa.Array]:
         members = [pa.array(numbers, pa.int32()), moments[launched], moments[completed], texts[status]]
-        return "attempts", _listed(starts, pa.StructArray.from_arrays(members, fields=list(arrow_type(ATTEMPT))), flat.gone)
+        return "attempts", _listed(starts, pa.StructArray.from_arrays(members, fields=_ATTEMPT), flat.gone)
 
     return make
 
@@ -261,6 +265,3 @@ def _listed(starts: list[int], items: pa.Array, nulls: list[bool] | None) -> pa.
 def _mapped(starts: list[int], keys: pa.Array, values: pa.Array, nulls: list[bool] | None) -> pa.Array:
     mask = None if nulls is None else pa.array(nulls, pa.bool_())
     return pa.MapArray.from_arrays(pa.array(starts, pa.int32()), keys, values, mask=mask)
-
-
-TASKS_TYPES = {column.name: arrow_type(column.type) for column in TASKS}

@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 from tracker.analytics.attributes import Attribute, fitted, with_attributes
 from tracker.analytics.columns import TASKS, TIME, Words
@@ -19,10 +19,18 @@ _MICRO = timedelta(microseconds=1)
 _NESTED = tuple(column.name for column in TASKS if not isinstance(column.type, str | Words))
 
 
+class Text(Protocol):
+    """What text is written to."""
+
+    def write(self, text: str, /) -> object:
+        """Append."""
+        ...
+
+
 class CsvFile:
     """A file that rows are written to. Counts the attributes' values that did not fit their columns in ``misfits``, by column."""
 
-    def __init__(self, file: TextIO, limits: Limits, attributes: Sequence[Attribute] = ()) -> None:
+    def __init__(self, file: Text, limits: Limits, attributes: Sequence[Attribute] = ()) -> None:
         self._limits, self._attributes = limits, tuple(attributes)
         self._columns = with_attributes(self._attributes)
         self._rows = csv.writer(file, lineterminator="\n")
@@ -52,10 +60,11 @@ class CsvFile:
         return zip(*(columns[column.name] for column in self._columns), strict=True)
 
     def _nested(self, told: Told) -> dict[str, Any] | None:
-        if told.change != "changed":
+        row, change = told
+        if change != "changed":
             return None
-        state = told.row.state
-        document = view.view(told.row.id, state, self._limits) | view.extension(state, self._limits)
+        state = row.state
+        document = view.view(row.id, state, self._limits) | view.extension(state, self._limits)
         return {name: document[name] for name in _NESTED}
 
     def _attribute(self, flat: Flat, attribute: Attribute) -> list[Any]:

@@ -139,7 +139,7 @@ EVENTS = (
     Column("partition", "int32", "Partition of the topic; 0 of a file.", nullable=False),
     Column("offset", "int64", "Offset of the record; of a file the byte of the stream where the line begins.", nullable=False),
     Column("outcome", Words(OUTCOMES), "Whether the record is a valid task event, of a foreign type (`ignored`), or refused (`parked`).", nullable=False),
-    Column("kind", Words(KINDS), "Kind of the event; null, as what follows, of what is none."),
+    Column("kind", Words(KINDS), "Kind of the event; null, as what follows, of what is none. A tombstone of Kafka is `deleted`, and has a `subject` and nothing else."),
     Column("subject", "string", "The task's id."),
     Column("time", TIME, "When it happened."),
     Column("attempt", "int32", "The attempt that it is of."),

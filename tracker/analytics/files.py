@@ -74,14 +74,14 @@ class ArrowStream(ArrowFile):
         return pa.ipc.new_stream(sink, schema)
 
 
-def groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+def groups(batches: Iterable[pa.RecordBatch], group_rows: int = GROUP_ROWS) -> Iterator[list[pa.RecordBatch]]:
     """The batches put together to groups of a bounded number of rows and size."""
     group, rows, size_bytes = list[pa.RecordBatch](), 0, 0
     for batch in batches:
         group.append(batch)
         rows += batch.num_rows
         size_bytes += batch.nbytes
-        if rows >= GROUP_ROWS or size_bytes >= GROUP_BYTES:
+        if rows >= group_rows or size_bytes >= GROUP_BYTES:
             yield group
             group, rows, size_bytes = [], 0, 0
     if group:
@@ -116,11 +116,17 @@ class Behind:
             self._last.result()
 
 
-def write_all(file: TableFile, batches: Iterable[pa.RecordBatch], on_rows: Callable[[int], None] = lambda _: None) -> int:
+def write_all(
+    file: TableFile,
+    batches: Iterable[pa.RecordBatch],
+    on_rows: Callable[[int], None] = lambda _: None,
+    *,
+    group_rows: int = GROUP_ROWS,
+) -> int:
     """All batches into one file; the number of rows. ``on_rows`` is told how many were read so far."""
     rows = 0
     with Behind() as behind:
-        for group in groups(told_of(batches, on_rows)):
+        for group in groups(told_of(batches, on_rows), group_rows):
             rows += sum(batch.num_rows for batch in group)
             behind.do(lambda group=group: file.write(group))  # type: ignore[misc]
     file.close()

@@ -7,37 +7,33 @@ is read out and dropped before the next one is made, which is three times as fas
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 import orjson
 
 from tracker.fold.event import stamp_time
-from tracker.fold.state import Attempt, TaskState, from_bytes
-from tracker.fold.view import current_attempt, cut_fields, field_values
+from tracker.fold.state import TaskState, from_bytes
+from tracker.fold.view import cut_fields, field_values
 from tracker.query.base import Row
 
-CHUNK_ROWS = 128
+CHUNK_ROWS = 512
 """Rows that are read out at once,"""
-CHUNK_BYTES = 500_000
+CHUNK_BYTES = 2_000_000
 """and no more of their stored states than this (one of 65 MB stands alone)."""
 SCALARS = (
     *("id", "type", "uniqueName", "description", "parentName", "launcher", "created", "modified", "launched", "completed"),
     *("completionStatus", "progress", "percentComplete", "state", "attempt", "parentId", "revision", "change"),
 )
 """The columns that are neither nested nor derived, in the order of `Flat.scalars`."""
+Told: TypeAlias = tuple[Row, str]
+"""A row of the table to be, and what became of the task: ``changed`` is a task as it is, see `tracker.analytics.columns.CHANGES`."""
 _NO_SCALARS = (None,) * (len(SCALARS) - 3)
 _GONE = TaskState()
 _GONE_FIELDS = field_values(_GONE)
 _MAX_SHAPES = 10_000
-
-
-class Told(NamedTuple):
-    """A row of the table to be: a task as it is, or that it is there no more."""
-
-    row: Row
-    change: str = "changed"
 
 
 class Ends:
@@ -75,13 +71,13 @@ class Flat:
         return len(self.first_launched)
 
 
-def chunks(told: Iterable[Told], max_rows: int = CHUNK_ROWS) -> Iterator[list[Told]]:
+def chunks(told: Iterable[Told], max_rows: int = CHUNK_ROWS, max_bytes: int = CHUNK_BYTES) -> Iterator[list[Told]]:
     """The rows in chunks of a bounded number and size."""
     chunk, size_bytes = list[Told](), 0
     for each in told:
         chunk.append(each)
-        size_bytes += len(each.row.registers)
-        if len(chunk) >= max_rows or size_bytes >= CHUNK_BYTES:
+        size_bytes += len(each[0].registers)
+        if len(chunk) >= max_rows or size_bytes >= max_bytes:
             yield chunk
             chunk, size_bytes = [], 0
     if chunk:
@@ -97,47 +93,52 @@ def flatten(told: Iterable[Told]) -> Flat:
         if change == "changed":
             state = from_bytes(row.registers)
             field = field_values(state)
-            current = current_attempt(state)
+            first_launched, taken = _scalars(row, state, field)
         else:
-            state, field, current = _GONE, _GONE_FIELDS, None
+            state, field, first_launched, taken = _GONE, _GONE_FIELDS, None, (row.id, *_NO_SCALARS, row.revision, change)
         gone.append(state is _GONE)
-        scalars.append((row.id, *_NO_SCALARS, row.revision, change) if state is _GONE else _scalars(row, state, field, current))
+        scalars.append(taken)
+        flat.first_launched.append(first_launched)
         flat.targets.append(field["target"])
         flat.definitions.append(field["taskDefinitionSummary"])
         if state.messages:
             messages.items += _messages(state)
         messages.starts.append(len(messages.items))
         if state.returns:
-            returns.items += sorted(
-                (stamp, name, attribute) for name, of_name in state.returns.items() for attribute, stamp in of_name.items()
-            )
+            returns.items += _returns(state)
         returns.starts.append(len(returns.items))
-        _attributes(state, keys.items, flat.values)
+        if state.attributes:
+            _attributes(state, keys.items, flat.values)
         keys.starts.append(len(keys.items))
         attempts.items += state.attempts
         attempts.starts.append(len(attempts.items))
         if state.truncated or state.purged:
             truncated.items += sorted(cut_fields(state))
         truncated.starts.append(len(truncated.items))
-        flat.first_launched.append(_first_launched(state.attempts))
     flat.scalars = dict(zip(SCALARS, zip(*scalars, strict=True), strict=True))
     flat.gone = gone if True in gone else None
     return flat
 
 
-def _scalars(row: Row, state: TaskState, field: dict[str, Any], current: Attempt | None) -> tuple[Any, ...]:
-    launched = completed = status = None
-    phase = "PENDING"
-    if current is not None:
-        if current.launched:
-            launched, phase = stamp_time(current.launched), "RUNNING"
-        if current.status:
-            status, completed, phase = current.status, current.completed, "COMPLETED"
-    get = field.get
-    return (
-        row.id,
+def _scalars(row: Row, state: TaskState, field: dict[str, Any]) -> tuple[str | None, tuple[Any, ...]]:
+    """When the first attempt was launched, and the values of `SCALARS`."""
+    first_launched = launched = completed = status = None
+    phase, attempts = "PENDING", state.attempts
+    if attempts:
+        current = attempts[-1]
+        if current.number == state.attempt:
+            if current.launched:
+                launched, phase = stamp_time(current.launched), "RUNNING"
+            if current.status:
+                status, completed, phase = current.status, current.completed, "COMPLETED"
+            first_launched = launched
+        if len(attempts) > 1 or first_launched is None:
+            first_launched = min((stamp_time(attempt.launched) for attempt in attempts if attempt.launched), default=None)
+    id, get = row.id, field.get
+    return first_launched, (
+        id,
         field["type"],
-        get("uniqueName", row.id),
+        get("uniqueName", id),
         field["description"],
         field["parentName"],
         field["launcher"],
@@ -156,10 +157,11 @@ def _scalars(row: Row, state: TaskState, field: dict[str, Any], current: Attempt
     )
 
 
-def _first_launched(attempts: list[Attempt]) -> str | None:
-    if len(attempts) == 1:
-        return stamp_time(attempts[0].launched) if attempts[0].launched else None
-    return min((stamp_time(attempt.launched) for attempt in attempts if attempt.launched), default=None)
+def _returns(state: TaskState) -> Iterable[tuple[str, str, str]]:
+    found = [(stamp, name, attribute) for name, of_name in state.returns.items() for attribute, stamp in of_name.items()]
+    if len(found) > 1:
+        found.sort()
+    return found
 
 
 def _messages(state: TaskState) -> Iterable[Any]:
@@ -175,8 +177,6 @@ _shapes: dict[tuple[str, ...], tuple[tuple[str, ...], Callable[[dict[str, Any]],
 
 def _attributes(state: TaskState, keys: list[str], values: list[Any]) -> None:
     layers = state.attributes
-    if not layers:
-        return
     held = layers[0].values
     for layer in layers[1:]:
         held |= layer.values
@@ -193,13 +193,15 @@ def _attributes(state: TaskState, keys: list[str], values: list[Any]) -> None:
 
 _slow_text = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 _PLAIN = frozenset((str, int, bool, type(None)))
+_FRACTION = re.compile(rb"[0-9][.e]")
 
 
 def _fragment(value: Any) -> Any:
-    """A fraction, an array or an object for orjson, which writes some fractions otherwise than Python's json."""
-    if type(value) is float and (1e-4 <= abs(value) < 1e16 or value == 0):
-        return value
-    return orjson.Fragment(_slow_text(value))
+    """A fraction, an array or an object for orjson, which writes some fractions otherwise than Python's json, and all else alike."""
+    if type(value) is float:
+        return value if 1e-4 <= abs(value) < 1e16 or value == 0 else orjson.Fragment(_slow_text(value))
+    found = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return orjson.Fragment(_slow_text(value) if _FRACTION.search(found) else found)
 
 
 def json_lines(values: Sequence[Any]) -> bytes:

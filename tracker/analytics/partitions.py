@@ -79,6 +79,7 @@ class PartitionedFiles:
 
     def commit(self) -> int:
         """Give the files their names; how many there are. A file that stood under one of them was this same export's, and is replaced."""
+        self._folder.mkdir(parents=True, exist_ok=True)
         for hidden, final in self._written:
             hidden.replace(final)
         return len(self._written)

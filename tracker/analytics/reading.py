@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from tracker.analytics.flat import Told
@@ -46,12 +47,12 @@ def reached(snapshot: Snapshot) -> Reached:
 def told(snapshot: Snapshot, where: Node | None, since: Place | None = None, order: Order = BY_ID) -> Iterator[Told]:
     """The rows: with ``since`` those that changed after it, by revision and id, those that are gone among them. Raises `StoreChanged`."""
     if since is None:
-        return map(Told, snapshot.rows(where, order))
+        return zip(snapshot.rows(where, order), repeat("changed"), strict=False)
     revision = revision_in(snapshot, since)
     matches = compile_predicate(where) if where is not None and revision else None
     # From the beginning nobody knows of a task that could have left.
     rows = snapshot.changed(revision, where if revision == 0 else None)
-    return (Told(row, change_kind(row, matches)) for row in rows)
+    return ((row, change_kind(row, matches)) for row in rows)
 
 
 def about(at: Reached, since: Place | None, filters: str | None) -> dict[str, Any]:

@@ -52,6 +52,8 @@ class Rows:
             self.counts["ignored"] += 1
             return (*at, "ignored", *_NONE, None, None)
         self.counts["event"] += 1
+        if not verdict.stamp:  # a record without a value deletes the task that its key names, and says nothing else
+            return (*at, "event", verdict.kind, verdict.task_id, *_NONE)
         stamp = stamp_parts(verdict.stamp)
         data = msgspec.to_builtins(verdict.data)
         if "completed" in data:  # a correction's, in the form that states have

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,7 @@ class Wanted:
     state: Path | None
     partition: str | None
     out: Path | None
+    processes: int | None
 
 
 def export_tasks(url: str, wanted: Wanted, *, shown: bool) -> list[str]:
@@ -45,7 +49,7 @@ def export_tasks(url: str, wanted: Wanted, *, shown: bool) -> list[str]:
 
     if wanted.format in ("parquet", "arrow"):
         needs("pyarrow", f"--format {wanted.format}")
-    since = wanted.since if wanted.state is None else _state_read(wanted.state)
+    since = wanted.since if wanted.state is None else _state_read(wanted.state, wanted.filters)
     with connect(url) as tasks:
         return tasks.ask(lambda snapshot: _export(snapshot, wanted, since, shown=shown))
 
@@ -59,12 +63,24 @@ def _export(snapshot: Snapshot, wanted: Wanted, since: Place | None, *, shown: b
     if wanted.state is not None and revision == at.revision:
         return [f"nothing changed since revision {revision}: nothing written"]
     total = (snapshot.count(wanted.where) if since is None else snapshot.changed_count(since.revision, 10**9)) if shown else None
-    with progress_bar(total) as advance:
+    with progress_bar(total) as advance, _collector_off():
         written, notes = _WRITERS[wanted.format](snapshot, wanted, since, at, advance)
     if wanted.state is not None:
-        _state_write(wanted.state, at)
+        _state_write(wanted.state, at, wanted.filters)
     what = f"{written:,} statuses" if since is None else f"{written:,} changes after revision {since.revision}, up to {at.revision},"
     return [*notes, f"{what} written to {_named(wanted.out, at)}"]
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """States hold no cycles, and each is a hundred objects: the cyclic collector would look at them again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _anew(wanted: Wanted) -> str:
@@ -104,10 +120,9 @@ def _csv(snapshot: Snapshot, wanted: Wanted, since: Place | None, at: Reached, a
 
 
 def _arrow(snapshot: Snapshot, wanted: Wanted, since: Place | None, at: Reached, advance: Advance) -> tuple[int, list[str]]:
-    from tracker.analytics.arrow import Batches
     from tracker.analytics.files import ArrowFile, ParquetFile, write_all
 
-    made = Batches(wanted.attributes, about(at, since, wanted.filters))
+    made = _batches(snapshot, wanted, since, about(at, since, wanted.filters))
     of_format = ParquetFile if wanted.format == "parquet" else ArrowFile
     out = _named(wanted.out, at)
     if wanted.partition is not None and out is not None:
@@ -116,6 +131,18 @@ def _arrow(snapshot: Snapshot, wanted: Wanted, since: Place | None, at: Reached,
         with binary_target(out, wanted.format) as sink:
             written = write_all(of_format(sink, made.schema), made.of(told(snapshot, wanted.where, since)), advance)
     return written, _misfits(made.misfits, wanted)
+
+
+def _batches(snapshot: Snapshot, wanted: Wanted, since: Place | None, told_of_it: dict[str, Any]) -> Any:
+    """What makes record batches: other processes, where there is enough to do."""
+    from tracker.analytics.arrow import Batches
+    from tracker.analytics.pool import LEAST_ROWS, PooledBatches
+
+    processes = wanted.processes or os.cpu_count() or 1
+    if processes > 1 and wanted.processes is None:
+        rows = snapshot.count(wanted.where, stop=LEAST_ROWS) if since is None else snapshot.changed_count(since.revision, LEAST_ROWS)
+        processes = processes if rows >= LEAST_ROWS else 1
+    return Batches(wanted.attributes, told_of_it) if processes == 1 else PooledBatches(processes, wanted.attributes, told_of_it)
 
 
 def _parted(
@@ -179,7 +206,7 @@ def export_log(paths: list[str], format_: str, out: Path | None) -> list[str]:
     return [told, *(["records were refused: the columns outcome, reason and detail say which and why"] if parked else [])]
 
 
-def _state_read(path: Path) -> Place | None:
+def _state_read(path: Path, filters: str | None) -> Place | None:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -187,13 +214,15 @@ def _state_read(path: Path) -> Place | None:
     except (OSError, UnicodeDecodeError) as error:
         raise TrackerError(f"{path} can't be read: {error}") from None
     try:
-        return from_token(json.loads(text)["token"])
+        state = json.loads(text)
+        place, before = from_token(state["token"]), state.get("filters")
     except (ValueError, KeyError, TypeError, AttributeError, UsageError):
-        raise UsageError(
-            f'{path} is no state of an export: expected {{"token": …}} as an earlier run wrote it, found {text[:80]!r}'
-        ) from None
+        raise UsageError(f'{path} is no state of an export: expected {{"token": …}} as an earlier run wrote it, found {text[:80]!r}') from None
+    if before != filters:
+        raise UsageError(f"{path} is of an export with another filter ({before}): what that left out would be missing; name another --state and --out")
+    return place
 
 
-def _state_write(path: Path, at: Reached) -> None:
+def _state_write(path: Path, at: Reached, filters: str | None) -> None:
     with text_target(path) as file:
-        file.write(json.dumps({"token": at.token, "revision": at.revision}) + "\n")
+        file.write(json.dumps({"token": at.token, "revision": at.revision, "filters": filters}) + "\n")

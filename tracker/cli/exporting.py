@@ -93,13 +93,33 @@ def export(
             show_default=False,
         ),
     ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes",
+            metavar="N",
+            help="Of Parquet and Arrow: how many make the rows. [default: one a processor, where there are many tasks]",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Write all statuses, or what changed, in code point order of the ids: equal stores give equal bytes."""
     options.chosen(format_, FORMATS, "--format")
     if partition is not None:
         options.chosen(partition, PARTITIONS, "--partition")
-    wanted = _wanted(format_, filter_, list(attribute or ()), extension=extension, since=since, state=state, partition=partition, out=out)
+    wanted = _wanted(
+        format_,
+        filter_,
+        list(attribute or ()),
+        extension=extension,
+        since=since,
+        state=state,
+        partition=partition,
+        out=out,
+        processes=processes,
+    )
     from tracker.cli import export_run
 
     settings = Settings.load().with_flags(store=store)
@@ -125,6 +145,7 @@ def _wanted(
     state: Path | None,
     partition: str | None,
     out: Path | None,
+    processes: int | None,
 ) -> Wanted:
     """The options, looked at together. Raises UsageError."""
     from tracker.analytics.attributes import parse_attributes
@@ -150,6 +171,7 @@ def _wanted(
         state=state,
         partition=partition,
         out=out,
+        processes=processes,
     )
 
 

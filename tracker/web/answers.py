@@ -43,6 +43,7 @@ _PROBLEMS = {
     413: "The request is too large",
     429: "Too many requests: `Retry-After` says when to come back",
     500: "A fault of the service, which its log tells more of",
+    501: "This server lacks the package that makes such files",
     503: "The store can't be read for now",
     504: "The wait timed out; the answer says how far the store is",
 }
@@ -89,6 +90,16 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
+async def waited(served: Context, reading: Reading) -> None:
+    """Wait for the place that was asked for, where one was. Raises `Problem`."""
+    if reading.wait_for is not None:
+        ending = await served.tasks.wait_for(reading.wait_for, reading.wait_timeout)
+        if isinstance(ending, TimedOut):
+            raise Problem(504, ending.reason, at=ending.freshness.to_json())
+        if isinstance(ending, Impossible):
+            raise Problem(409, ending.reason)
+
+
 async def read(
     served: Context, reading: Reading, question: Question[T], now: datetime, *, where: Node | None = None, small: bool = False
 ) -> tuple[T, dict[str, Any]]:
@@ -96,12 +107,7 @@ async def read(
 
     ``where``: the question's filter. ``small``: it reads a few rows by their keys, and need not wait for its turn.
     """
-    if reading.wait_for is not None:
-        ending = await served.tasks.wait_for(reading.wait_for, reading.wait_timeout)
-        if isinstance(ending, TimedOut):
-            raise Problem(504, ending.reason, at=ending.freshness.to_json())
-        if isinstance(ending, Impossible):
-            raise Problem(409, ending.reason)
+    await waited(served, reading)
     whole = together(question, freshness(now))
     found, at = await (served.tasks.ask(whole, small=True) if small else served.turns.ask(whole, where))
     return found, at.to_json()

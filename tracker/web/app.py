@@ -9,7 +9,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from tracker.query.api import TaskQuery
-from tracker.web import faults, health, live, metrics, oauth, openapi, task_status
+from tracker.web import faults, health, live, metrics, oauth, openapi, tables, task_status
 from tracker.web import tasks as tasks_api
 from tracker.web.access import Access
 from tracker.web.context import Context, Writable
@@ -64,7 +64,7 @@ def create_app(
     faults.install(app)
     app.add_middleware(Gate, access=access, rate=Rate(rate), root_path=root_path, hosts=hosts)
     app.add_middleware(Measured, meters=meters)  # the outermost: it sees what the gate refuses too
-    for router in (*(module.router for module in (task_status, oauth, tasks_api, live, metrics, health)), *PAGES):
+    for router in (*(module.router for module in (task_status, oauth, tasks_api, tables, live, metrics, health)), *PAGES):
         app.include_router(router)
     openapi.describe(app)
     return app

@@ -17,6 +17,8 @@ MAX_SEARCHES = 8
 """At the same time, of the query's 16 threads."""
 MAX_SCANS = 2
 """Those among them whose filter is decided on each task: each wants the whole processor, and more would keep the event loop from it."""
+MAX_EXPORTS = 2
+"""Tables of all tasks: each takes the processor as a scan does, for as long as it takes, and space on the disk."""
 TURN_S = 5.0
 """So long a question waits for its turn."""
 ANSWER_S = 10.0
@@ -32,6 +34,7 @@ class Turns:
         self._tasks = tasks
         self._searches = asyncio.Semaphore(MAX_SEARCHES)
         self._scans = asyncio.Semaphore(MAX_SCANS)
+        self._exports = asyncio.Semaphore(MAX_EXPORTS)
         self._writes = asyncio.Semaphore(1)
 
     async def ask(self, question: Question[T], where: Node | None = None) -> T:
@@ -41,6 +44,11 @@ class Turns:
         """
         async with _turn(self._scans if where is not None and split(where)[1] is not None else self._searches, "searches"):
             return await self._tasks.ask(question, timeout_s=ANSWER_S)
+
+    async def export(self, question: Question[T]) -> T:
+        """What the newest snapshot answers, however long that takes. Raises `Problem` where the turn does not come."""
+        async with _turn(self._exports, "exports"):
+            return await self._tasks.ask(question)
 
     async def write(self, work: Callable[[], T]) -> T:
         """What the work gives, done in a thread, one at a time: each waits for the store's one lock, in a thread that the source needs too.
