@@ -65,7 +65,11 @@ async def _partitions(admin: AIOKafkaAdminClient, topic: str) -> int | None:
 
 
 async def _make(admin: AIOKafkaAdminClient, topic: str, name: str, partitions: int | None) -> None:
-    defaults = await _config(admin, ConfigResourceType.BROKER, str(await _a_broker(admin))) or {}
+    defaults = await _config(admin, ConfigResourceType.BROKER, str(await _a_broker(admin)))
+    if defaults is None:  # one replica, where others have three, would be a trap
+        raise EmitError(
+            f"there is no {name}, and how many replicas it is to have can't be read off the broker: make it with cleanup.policy=compact"
+        )
     number = partitions or int(defaults.get("num.partitions") or 1)
     replicas = int(defaults.get("default.replication.factor") or 1)
     answer = await admin.create_topics([NewTopic(topic, number, replicas, topic_configs={"cleanup.policy": "compact"})])
