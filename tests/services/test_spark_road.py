@@ -83,4 +83,3 @@ async def test_beside_a_live_worker(kafka: Broker, topic: MakeTopic, database: s
         with open_contents(database) as contents, open_store(f"sqlite:///{tmp_path}/status.db") as copied:
             copy(contents, copied)
         assert await is_exact(kafka, name, tmp_path / "status.db", outcome)
-
