@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.crash.crash_log import Outcome, produce_all, produce_crash_log
-from tests.spark.command import begun, ran
+from tests.spark.command import begun, has_begun, ran
 from tests.spark.jars import kafka_jars, required_spark
 from tracker.projector import Options, Projector
 from tracker.rebuild.copying import copy
-from tracker.rebuild.run import noted
-from tracker.stores.open import open_contents, open_shadow, open_store
+from tracker.stores.open import open_contents, open_store
 
 from .conftest import MakeTopic
 from .kafka import Broker
@@ -54,10 +53,9 @@ async def test_from_kafka_through_spark_to_a_live_worker(kafka: Broker, topic: M
         told += ["--max-parked-ratio", "0"]
         with begun(*told) as process:
             async with asyncio.timeout(4 * DEADLINE_S):
-                while not (note := _noted(database)):
+                while not has_begun(database):
                     assert process.poll() is None
                     await asyncio.sleep(0.05)
-            assert note == "building"
         # The log goes on meanwhile, of tasks that Spark has seen and of others.
         await produce_all(kafka.bootstrap, expecting(outcome, spread(name, 150, first_task=100)))
         said, _ = await asyncio.to_thread(ran, *told)
@@ -85,14 +83,3 @@ async def test_beside_a_live_worker(kafka: Broker, topic: MakeTopic, database: s
         with open_contents(database) as contents, open_store(f"sqlite:///{tmp_path}/status.db") as copied:
             copy(contents, copied)
         assert await is_exact(kafka, name, tmp_path / "status.db", outcome)
-
-
-def _noted(url: str) -> str | None:
-    """The state of a load that has begun to fold."""
-    from tracker.errors import TrackerError
-
-    try:
-        note = noted(open_shadow(url))
-    except TrackerError:
-        return None  # no store yet
-    return note.state if note is not None and note.total else None

@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.services.kafka import free_port
+from tracker.errors import TrackerError
+from tracker.rebuild.run import noted
+from tracker.stores.open import open_shadow
 
 SMALL = [
     f"--conf={name}={value}"
@@ -54,6 +57,15 @@ def begun(*arguments: object) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         killed(process)
+
+
+def has_begun(url: str) -> bool:
+    """Whether a load into the store has found its log, and folds."""
+    try:
+        note = noted(open_shadow(url))
+    except TrackerError:
+        return False  # no store yet
+    return note is not None and note.state == "building" and note.total > 0
 
 
 def killed(process: subprocess.Popen[bytes]) -> None:

@@ -107,9 +107,10 @@ def _run(options: argparse.Namespace) -> int:
         )
     until = offsets(options.until_offsets)
     limits = Limits(max_record_bytes=options.max_record_bytes) if options.max_record_bytes is not None else None
+    _require()
     from tracker.analytics.spark.loading import translated
 
-    with session(options, for_kafka=bool(topics)) as spark, translated():
+    with translated(), session(options, for_kafka=bool(topics)) as spark:
         if options.to_parquet is not None:
             return _to_parquet(spark, options, topics, tables, files, until, limits or DEFAULT_LIMITS)
         logs = Logs(tuple(files), topics[0] if topics else None, options.kafka_config, options.max_record_bytes)
@@ -138,23 +139,29 @@ def _is_parquet(text: str) -> bool:
     return text.rstrip("/").endswith(".parquet") or (Path(text).is_dir() and any(Path(text).rglob("*.parquet")))
 
 
+def _require() -> None:
+    """Raises `UsageError` where Spark is not installed."""
+    try:
+        import pyarrow as pa  # noqa: F401 - all of it is needed
+        import pyspark  # noqa: F401
+    except ImportError as error:
+        raise UsageError(f"Spark needs an extra that is not installed ({error.name}): pip install 'tracker[spark]'") from None
+    if not os.environ.get("JAVA_HOME") and shutil.which("java") is None:
+        raise UsageError("Spark needs Java 17 or newer: install it, or set JAVA_HOME")
+
+
 @contextmanager
 def session(options: argparse.Namespace, *, for_kafka: bool) -> Iterator[SparkSession]:
-    """A session with the settings of ``options``, ended at the end. Raises `UsageError` where Spark is not installed."""
+    """A session with the settings of ``options``, ended at the end."""
     settings = dict(SETTINGS)
     for each in options.conf:
         name, equals, value = each.partition("=")
         if not equals or not name:
             raise UsageError(f"--conf is NAME=VALUE, got {each!r}")
         settings[name] = value
-    try:
-        import pyarrow as pa  # noqa: F401 - all of it is needed
-        import pyspark
-        from pyspark.sql import SparkSession
-    except ImportError as error:
-        raise UsageError(f"Spark needs an extra that is not installed ({error.name}): pip install 'tracker[spark]'") from None
-    if not os.environ.get("JAVA_HOME") and shutil.which("java") is None:
-        raise UsageError("Spark needs Java 17 or newer: install it, or set JAVA_HOME")
+    import pyspark
+    from pyspark.sql import SparkSession
+
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     if for_kafka and not os.environ.get("PYSPARK_SUBMIT_ARGS") and not {"spark.jars", "spark.jars.packages"} & settings.keys():
         settings["spark.jars.packages"] = f"{CONNECTOR}:{pyspark.__version__}"

@@ -61,7 +61,7 @@ class Folded:
         """Run the fold, and give what was counted by topic and partition. Raises `TrackerError` where a record was lost on the way."""
         from tracker.analytics.spark.batches import sums_of
 
-        sums = sums_of(row.asDict() for row in self.parts.where("sum is not null").select("sum.*").toLocalIterator())
+        sums = sums_of(row.asDict() for row in self.parts.where("sum is not null").select("sum.*").collect())
         parked = sum(tally.counters.parked for tally, _ in sums.values())
         refused = self.refused.count()
         if parked != refused:

@@ -10,7 +10,8 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -18,7 +19,7 @@ import msgspec
 from tracker import errors
 from tracker.analytics.spark.folding import Folded, fold_events
 from tracker.analytics.spark.reading import cut, read_kafka, stretches_of
-from tracker.errors import TooManyParked, TrackerError
+from tracker.errors import StoreMismatch, TooManyParked, TrackerError
 from tracker.model.limits import Limits
 from tracker.model.records import Position, TopicPartition
 from tracker.projector.judging import PARKED_MIN_RECORDS
@@ -61,7 +62,9 @@ class SparkFold:
                 msgspec.structs.replace(beginnings[at], next_offset=end if end != UNTIL_ENDED else sums[at][1]) for at, end in ends.items()
             ]
             parked = self._watched(lambda: _parked(folded), total, on_done)
-            return store_folded(store, beginnings, reached, tallies, parked, _writes(folded), indexed=False)
+            writes = _writes(folded)
+            first = self._watched(lambda: list(islice(writes, 1)), total, on_done)  # the store's transaction is not to wait for the shuffle
+            return store_folded(store, beginnings, reached, tallies, parked, chain(first, writes), indexed=False)
 
     def _events(self, beginnings: Mapping[TopicPartition, Position], ends: Mapping[TopicPartition, int]) -> Iterator[DataFrame]:
         begin = {at: beginnings[at].next_offset for at in ends}
@@ -105,7 +108,7 @@ class SparkFold:
 
 def opened(url: str, limits: Limits | None) -> tuple[Shadow, bool]:
     """The place beside the store at ``url``, which is made where there is none, and whether that has read nothing yet."""
-    with open_store(url, limits=limits):
+    with suppress(StoreMismatch), open_store(url, limits=limits):  # one of other limits, or of another fold, is there to be folded anew
         pass
     shadow = open_shadow(url)
     with shadow.live_contents() as live:
