@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tracker.emit.statuses import Publication, StatusRecord, StatusTopic
+from tracker.emit.statuses import Publication, Reached, StatusRecord, StatusTopic
 from tracker.errors import TopicUnfit
 
 FIRST = Publication(number=1, store="one", place="here")
@@ -29,6 +29,14 @@ def records(*numbers: int, revision: int = 1, value: bytes | None = b"{}") -> li
     return [StatusRecord(f"task-{number:03}", value, revision) for number in numbers]
 
 
+async def reached(topics: Topics) -> Reached | None:
+    """What the next publisher finds."""
+    topic = topics.make()
+    found = await topic.open()
+    await topic.close()
+    return found
+
+
 class StatusTopicSuite:
     """Subclassed where the fixture ``topics`` gives a topic that is new."""
 
@@ -45,7 +53,7 @@ class StatusTopicSuite:
         await topic.write(FIRST, records(*range(200), revision=3))
         await topic.write(FIRST, records(7, 5, revision=4))
         await topic.close()
-        assert await topics.make().open() == (FIRST, 4, "task-007")
+        assert await reached(topics) == (FIRST, 4, "task-007")
 
     async def test_a_later_publication_is_further(self, topics: Topics) -> None:
         """Its revisions may be smaller."""
@@ -54,7 +62,7 @@ class StatusTopicSuite:
         await topic.write(FIRST, records(1, 2, 3, revision=900))
         await topic.write(SECOND, records(2, revision=5))
         await topic.close()
-        assert await topics.make().open() == (SECOND, 5, "task-002")
+        assert await reached(topics) == (SECOND, 5, "task-002")
 
     async def test_who_opens_fences_who_had_opened(self, topics: Topics) -> None:
         """The one before writes nothing more, and is told so."""
