@@ -72,7 +72,7 @@ def run(tasks: int) -> list[str]:
     return over
 
 
-def _told(name: str, found: str, holds: bool, bound: str) -> list[str]:  # noqa: FBT001 - a line's parts
+def _told(name: str, found: str, holds: bool, bound: str) -> list[str]:
     print(f"{name:<52} {found} [{bound}] {'ok' if holds else 'OVER'}", flush=True)
     return [] if holds else [name]
 

@@ -50,7 +50,9 @@ class PooledBatches(Batches):
                 while waiting:
                     yield self._taken(waiting.popleft())
             except BrokenProcessPool:
-                raise TrackerError("a process of the export was killed, maybe for its memory: nothing was written; --processes 1 takes less") from None
+                raise TrackerError(
+                    "a process of the export was killed, maybe for its memory: nothing was written; --processes 1 takes less"
+                ) from None
             finally:
                 for each in waiting:
                     each.cancel()

@@ -217,9 +217,13 @@ def _state_read(path: Path, filters: str | None) -> Place | None:
         state = json.loads(text)
         place, before = from_token(state["token"]), state.get("filters")
     except (ValueError, KeyError, TypeError, AttributeError, UsageError):
-        raise UsageError(f'{path} is no state of an export: expected {{"token": …}} as an earlier run wrote it, found {text[:80]!r}') from None
+        raise UsageError(
+            f'{path} is no state of an export: expected {{"token": …}} as an earlier run wrote it, found {text[:80]!r}'
+        ) from None
     if before != filters:
-        raise UsageError(f"{path} is of an export with another filter ({before}): what that left out would be missing; name another --state and --out")
+        raise UsageError(
+            f"{path} is of an export with another filter ({before}): what that left out would be missing; name another --state and --out"
+        )
     return place
 
 
