@@ -40,7 +40,7 @@ def test_the_command_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     Path("events.jsonl").touch()
     assert main(["emit", "created", "t1", "--launcher", "sweep"]) == 0
-    assert main(["run", "--until-end", "--quiet"]) == 0
+    assert main(["replay", "events.jsonl", "--quiet"]) == 0
     for processes in ("1", "2"):
         assert main(["export", "--format", "parquet", "--out", f"{processes}.parquet", "--processes", processes, "--quiet"]) == 0
     assert pq.read_table("1.parquet").equals(pq.read_table("2.parquet"))
