@@ -186,7 +186,7 @@ def test_files_of_a_file_system_of_spark(spark: SparkSession, tmp_path: Path) ->
         assert states_of(ours) == states_of(theirs)
         refused = [sorted((bytes(row["value"]), row["reason"]) for row in rows_of(each.refused)) for each in (ours, theirs)]
         assert refused[0] == refused[1]
-        assert len(refused[0]) == 3
+        assert len(refused[0]) == 2
 
 
 def test_parquet(spark: SparkSession, tmp_path: Path) -> None:
