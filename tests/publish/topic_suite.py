@@ -51,7 +51,7 @@ class StatusTopicSuite:
         topic = topics.make()
         await topic.open()
         await topic.write(FIRST, records(*range(200), revision=3))
-        await topic.write(FIRST, records(5, 7, revision=4)  # as the feed has them: by id)
+        await topic.write(FIRST, records(5, 7, revision=4))  # by id, as the feed has them
         await topic.close()
         assert await reached(topics) == (FIRST, 4, "task-007")
 
