@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from math import inf
 from pathlib import Path
 from time import monotonic
@@ -57,7 +58,8 @@ class SqliteSnapshot(SqlSnapshot):
 
     def _run(self, statement: Select[Any], *, few: bool = True) -> Iterator[tuple[Any, ...]]:  # noqa: ARG002 - a cursor reads as it is asked
         with translated(self._path):
-            yield from self._connection.execute(*compiled(statement))
+            # Through a chain: who leaves off may close this generator after the connection, and `yield from` would close the cursor then.
+            yield from chain(self._connection.execute(*compiled(statement)))
 
     @property
     def kept_by(self) -> str:
