@@ -8,14 +8,14 @@ BIN := .venv/bin
 READY := .venv/ready
 TOOLS := .venv/tools
 SPARK := .venv/spark
-QUICK := not services and not crash and not slow and not fuzz
-SLOW := (services or crash or slow) and not fuzz
+QUICK := not services and not crash and not slow and not fuzz and not spark
+SLOW := (services or crash or slow) and not fuzz and not spark
 # Half of a quick test is waiting, for a server to start or to stop.
 WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 # The tests start hundreds of processes: each would compile the sources anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-quick test-slow check format schema docs bench fuzz clean
+.PHONY: help run test test-quick test-slow test-spark check format schema docs bench fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -24,13 +24,16 @@ help: ## this list
 run: $(READY) ## the live tracker and its dashboard: SOURCE (default events.jsonl, simulated if missing) into STORE (sqlite:///status.db)
 	$(BIN)/tracker run --source "$(SOURCE)" --follow --store "$(STORE)" --live --simulate-if-missing --dashboard
 
-test: test-quick test-slow ## all tests but the fuzzing; those that need docker or a package index are skipped without them
+test: test-quick test-slow ## all tests but the fuzzing and those on Spark; those that need docker or a package index are skipped without them
 
 test-quick: $(TOOLS) ## the tests that need nothing but Python
 	$(BIN)/python -m pytest -m "$(QUICK)" -n $(WORKERS) --dist worksteal
 
-test-slow: $(TOOLS) $(SPARK) ## the tests on real services, the ones that kill, and those that take their time
+test-slow: $(TOOLS) ## the tests on real services, the ones that kill, and those that take their time
 	$(BIN)/python -m pytest -m "$(SLOW)" --timeout=900
+
+test-spark: $(SPARK) ## the tests that fold on Spark (Java 17, and mvn for its Kafka connector; 450 MB)
+	$(BIN)/python -m pytest -m "spark" --timeout=900
 
 check: $(TOOLS) ## lint, format, types, architecture
 	$(BIN)/ruff check .

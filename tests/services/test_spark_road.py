@@ -20,7 +20,7 @@ from .kafka import Broker
 from .reading import DEADLINE_S, source
 from .road import KEPT, ends, expecting, is_exact, spread
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 
 def offsets_of(url: str) -> dict[int, int]:

@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spark takes seconds to start and a second a job; what it and its Python leave open is not ours to close."""
     for item in items:
         if "/tests/spark/" in item.path.as_posix():
-            item.add_marker("slow")
+            item.add_marker("spark")
             item.add_marker(pytest.mark.timeout(900))
             item.add_marker(pytest.mark.filterwarnings("default"))
 
