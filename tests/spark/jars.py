@@ -20,7 +20,7 @@ def required_spark() -> None:
     if not os.environ.get("JAVA_HOME") and shutil.which("java") is None:
         pytest.skip("Spark needs Java, and there is none")
     if missing := [name for name in ("pyspark", "pyarrow", "pandas") if importlib.util.find_spec(name) is None]:
-        sentence = f"{missing[0]} is not installed: make test-slow brings it, or pip install 'tracker[spark]'"
+        sentence = f"{missing[0]} is not installed: make test-spark brings it, or pip install 'tracker[spark]'"
         if os.environ.get("TRACKER_REQUIRE_SERVICES") == "1":
             pytest.fail(f"{sentence}; and TRACKER_REQUIRE_SERVICES=1")
         pytest.skip(sentence)
