@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from tests.services.postgres import NoServer, Server, drop_database, new_database, start_server, stopped
+
+# How long an example takes is the machine's affair: a busy one has pauses of half a second.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 SERVICES = pytest.StashKey[dict[str, str]]()
 """What became of each service, by its name; told at the end of a run of `tests/services`."""

@@ -49,6 +49,6 @@ async def served(tmp_path: Path) -> AsyncIterator[Serve]:
                 await running
 
             stack.push_async_callback(end)
-            return await stack.enter_async_context(httpx.AsyncClient(base_url=url_of(opened), timeout=10))
+            return await stack.enter_async_context(httpx.AsyncClient(base_url=url_of(opened), timeout=30))
 
         yield start

@@ -254,7 +254,7 @@ async def test_streams_are_limited(server):
 @pytest.mark.parametrize("parameters", [{"filters": "state eq"}, {"fields": "nope"}, {"since": "nope"}, {"other": "1"}])
 async def test_what_is_wrong_is_said_before_the_stream(server, parameters):
     """A wrong parameter is 400, not a stream."""
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
         answer = await client.get(f"{server.url}/api/changes", params=parameters)
     assert answer.status_code == 400
 
@@ -301,7 +301,7 @@ async def test_one_client_takes_half_of_the_places(tmp_path):
     file.write_text("".join(f'[[token]]\nname = "{name}"\ntoken = "{name}"\nscopes = ["read"]\n' for name in (one, other)))
     async with served(str(tmp_path / "locked.db"), access=read_access(str(file))) as server, AsyncExitStack() as stack:
         server.hub.max_streams = 4
-        client = await stack.enter_async_context(httpx.AsyncClient(base_url=server.url, trust_env=False))
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=server.url, timeout=30, trust_env=False))
 
         async def follow(token: str) -> httpx.Response:
             return await stack.enter_async_context(client.stream("GET", "/api/changes", headers={"Authorization": f"Bearer {token}"}))
