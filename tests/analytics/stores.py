@@ -49,10 +49,15 @@ def in_memory(events: Iterable[TaskEvent]) -> Iterator[BlockingQuery]:
         yield tasks
 
 
+def sqlite_url(folder: Path) -> str:
+    """Of the store that a folder has."""
+    return f"sqlite:///{folder}/status.db"
+
+
 @contextmanager
 def in_sqlite(folder: Path, events: Iterable[TaskEvent]) -> Iterator[tuple[StatusStore, BlockingQuery]]:
-    """A SQLite store with the events, to be written to and read."""
-    url = f"sqlite:///{folder}/status.db"
+    """A SQLite store with the events at `sqlite_url`, to be written to and read."""
+    url = sqlite_url(folder)
     with open_store(url) as store:
         commit(store, events)
         with connect(url) as tasks:

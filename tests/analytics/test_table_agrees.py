@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tests.analytics.stores import all_logs, events_of, in_memory, in_sqlite
+from tests.analytics.stores import all_logs, events_of, in_memory, in_sqlite, sqlite_url
 from tests.naive.logs import logs
 from tracker.analytics import arrow_reader, to_arrow, to_documents
 from tracker.analytics.arrow import arrow_schema
 from tracker.analytics.files import ArrowFile, ArrowStream, ParquetFile, write_all
+from tracker.cli import main
 from tracker.fold.json_text import canonical
 from tracker.query.blocking import BlockingQuery
 
@@ -32,9 +34,15 @@ def read_back(table: pa.Table) -> list[bytes]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[BlockingQuery, list[bytes]]]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the store is."""
+    return tmp_path_factory.mktemp("whole")
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path) -> Iterator[tuple[BlockingQuery, list[bytes]]]:
     """A SQLite store with every log of the tests, and what it tells."""
-    with in_sqlite(tmp_path_factory.mktemp("whole"), all_logs()) as (_, tasks):
+    with in_sqlite(folder, all_logs()) as (_, tasks):
         expected = told(tasks)
         assert len(expected) > 300
         yield tasks, expected
@@ -68,15 +76,12 @@ def test_files_are_the_store(whole: tuple[BlockingQuery, list[bytes]], made: Any
     assert table.schema.metadata == reader.schema.metadata
 
 
-def test_json_lines_are_the_store(whole: tuple[BlockingQuery, list[bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_lines_are_the_store(
+    folder: Path, whole: tuple[BlockingQuery, list[bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`export --format jsonl` and the table tell the same."""
-    import json
-
-    from tracker.cli import main
-
-    url = f"sqlite:///{whole[0]._reader._path}"  # type: ignore[attr-defined]
     monkeypatch.chdir(tmp_path)
-    assert main(["export", "--store", url, "--extension", "--out", "all.jsonl", "--quiet"]) == 0
+    assert main(["export", "--store", sqlite_url(folder), "--extension", "--out", "all.jsonl", "--quiet"]) == 0
     with Path("all.jsonl").open(encoding="utf-8") as file:
         assert [canonical(json.loads(line)) for line in file] == whole[1]
 

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from tests.naive.workload import task_id
-from tests.rebuild.logs import NOW, TASKS, log_in
+from tests.rebuild.logs import NOW, TASKS, Stopped, log_in, stop_at
 from tests.services.postgres import PASSWORD
 from tracker import replay
 from tracker.cli import main
@@ -39,20 +39,6 @@ from tracker.stores.base import Commit
 from tracker.stores.open import open_contents, open_shadow, open_store
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(120)]
-
-
-class Stopped(Exception):
-    """A run that ends at a seam."""
-
-
-def stop_at(seam: str) -> Callable[[str], None]:
-    """What ends it there."""
-
-    def at(name: str) -> None:
-        if name == seam:
-            raise Stopped(seam)
-
-    return at
 
 
 def worked(url: str, log: Path) -> None:

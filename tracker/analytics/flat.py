@@ -16,7 +16,7 @@ import orjson
 
 from tracker.fold.event import stamp_time
 from tracker.fold.state import TaskState, from_bytes
-from tracker.fold.view import cut_fields, field_values
+from tracker.fold.view import cut_fields, field_values, scalars
 from tracker.query.base import Row
 
 CHUNK_ROWS = 512
@@ -87,7 +87,7 @@ def chunks(told: Iterable[Told], max_rows: int = CHUNK_ROWS, max_bytes: int = CH
 def flatten(told: Iterable[Told]) -> Flat:
     """The rows as columns. Raises `StoreError` where a stored state is damaged."""
     flat = Flat()
-    scalars, gone = list[tuple[Any, ...]](), list[bool]()
+    cells, gone = list[tuple[Any, ...]](), list[bool]()
     messages, returns, keys, attempts, truncated = flat.messages, flat.returns, flat.keys, flat.attempts, flat.truncated
     for row, change in told:
         if change == "changed":
@@ -97,7 +97,7 @@ def flatten(told: Iterable[Told]) -> Flat:
         else:
             state, field, first_launched, taken = _GONE, _GONE_FIELDS, None, (row.id, *_NO_SCALARS, row.revision, change)
         gone.append(state is _GONE)
-        scalars.append(taken)
+        cells.append(taken)
         flat.first_launched.append(first_launched)
         flat.targets.append(field["target"])
         flat.definitions.append(field["taskDefinitionSummary"])
@@ -115,43 +115,35 @@ def flatten(told: Iterable[Told]) -> Flat:
         if state.truncated or state.purged:
             truncated.items += sorted(cut_fields(state))
         truncated.starts.append(len(truncated.items))
-    flat.scalars = dict(zip(SCALARS, zip(*scalars, strict=True), strict=True))
+    flat.scalars = dict(zip(SCALARS, zip(*cells, strict=True), strict=True))
     flat.gone = gone if True in gone else None
     return flat
 
 
 def _scalars(row: Row, state: TaskState, field: dict[str, Any]) -> tuple[str | None, tuple[Any, ...]]:
     """When the first attempt was launched, and the values of `SCALARS`."""
-    first_launched = launched = completed = status = None
-    phase, attempts = "PENDING", state.attempts
-    if attempts:
-        current = attempts[-1]
-        if current.number == state.attempt:
-            if current.launched:
-                launched, phase = stamp_time(current.launched), "RUNNING"
-            if current.status:
-                status, completed, phase = current.status, current.completed, "COMPLETED"
-            first_launched = launched
-        if len(attempts) > 1 or first_launched is None:
-            first_launched = min((stamp_time(attempt.launched) for attempt in attempts if attempt.launched), default=None)
-    id, get = row.id, field.get
+    cells = scalars(row.id, state, field)
+    launched, completed = cells.launched and cells.launched[:-1], cells.completed and cells.completed[:-1]
+    first_launched = launched
+    if len(state.attempts) > 1 or launched is None:
+        first_launched = min((stamp_time(attempt.launched) for attempt in state.attempts if attempt.launched), default=None)
     return first_launched, (
-        id,
-        field["type"],
-        get("uniqueName", id),
-        field["description"],
-        field["parentName"],
-        field["launcher"],
-        state.created or state.first,
-        state.modified,
+        row.id,
+        cells.type,
+        cells.unique_name,
+        cells.description,
+        cells.parent_name,
+        cells.launcher,
+        cells.created[:-1],
+        cells.modified[:-1],
         launched,
         completed,
-        status,
-        get("progress"),
-        100 if status in ("SUCCESS", "WARNING") else get("percentComplete", 0),
-        phase,
-        state.attempt,
-        field["parentId"],
+        cells.completion_status,
+        cells.progress,
+        cells.percent_complete,
+        cells.state,
+        cells.attempt,
+        cells.parent_id,
         row.revision,
         "changed",
     )

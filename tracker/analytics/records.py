@@ -6,22 +6,20 @@ Records are decoded as the projector decodes them, under the same limits: what i
 from __future__ import annotations
 
 import csv
-import glob
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 import msgspec
 
 from tracker.analytics.columns import EVENTS
-from tracker.errors import NotFound, UsageError
+from tracker.errors import UsageError
 from tracker.fold.decode import Decoder
 from tracker.fold.event import Ignored, Parked, stamp_parts
 from tracker.fold.json_text import canonical
 from tracker.model.limits import DEFAULT_LIMITS, Limits
 from tracker.model.records import Record
-from tracker.sources.files import BLOCK_BYTES, open_stream
+from tracker.sources.files import BLOCK_BYTES, named, open_stream
 from tracker.sources.lines import LineCutter
 
 NAMES = tuple(column.name for column in EVENTS)
@@ -31,7 +29,10 @@ _NONE = (None,) * 8
 
 def log_records(paths: str | Sequence[str]) -> Iterator[Record]:
     """The records of files (plain, gzip, zstd) and globs, one file after the other. Raises `NotFound` at once, `SourceError` as they are read."""
-    return _records(_files([paths] if isinstance(paths, str) else paths))
+    wanted = [paths] if isinstance(paths, str) else paths
+    if "-" in wanted:
+        raise UsageError("a table of standard input can't be made: write it to a file first")
+    return _records(named(wanted))
 
 
 class Rows:
@@ -77,21 +78,9 @@ def write_text(file: TextIO, records: Iterable[Record], rows: Rows, format_: str
             file.write(json.dumps(dict(zip(NAMES, row, strict=True)), ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
-def _files(paths: Sequence[str]) -> list[str]:
-    found = list[str]()
-    for path in paths:
-        if path == "-":
-            raise UsageError("a table of standard input can't be made: write it to a file first")
-        matching = sorted(glob.glob(path, recursive=True)) if glob.has_magic(path) else [path]  # noqa: PTH207 - absolute patterns
-        if not matching or not all(map(os.path.exists, matching)):
-            raise NotFound(f"there is no file {path}")
-        found += matching
-    return found
-
-
 def _records(paths: Iterable[str]) -> Iterator[Record]:
     for path in paths:
-        cutter = LineCutter(os.path.abspath(path), 0)  # noqa: PTH100 - as the source names it: resolve() would follow links
+        cutter = LineCutter(path, 0)
         with open_stream(path) as stream:
             while block := stream.read(BLOCK_BYTES):
                 yield from cutter.feed(block)

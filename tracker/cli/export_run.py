@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from tracker.analytics.reading import Reached, about, reached, told
 from tracker.cli import output
 from tracker.cli.targets import binary_target, progress_bar, text_target
 from tracker.errors import StoreChanged, TrackerError, UsageError
+from tracker.fold.collector import without_collector
 from tracker.query.base import Snapshot
 from tracker.query.filters import Node
 from tracker.query.following import changes, revision_in
@@ -63,24 +62,12 @@ def _export(snapshot: Snapshot, wanted: Wanted, since: Place | None, *, shown: b
     if wanted.state is not None and revision == at.revision:
         return [f"nothing changed since revision {revision}: nothing written"]
     total = (snapshot.count(wanted.where) if since is None else snapshot.changed_count(since.revision, 10**9)) if shown else None
-    with progress_bar(total) as advance, _collector_off():
+    with progress_bar(total) as advance, without_collector():
         written, notes = _WRITERS[wanted.format](snapshot, wanted, since, at, advance)
     if wanted.state is not None:
         _state_write(wanted.state, at, wanted.filters)
     what = f"{written:,} statuses" if since is None else f"{written:,} changes after revision {since.revision}, up to {at.revision},"
     return [*notes, f"{what} written to {_named(wanted.out, at)}"]
-
-
-@contextmanager
-def _collector_off() -> Iterator[None]:
-    """States hold no cycles, and each is a hundred objects: the cyclic collector would look at them again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _anew(wanted: Wanted) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
-import glob
 import os
 from collections.abc import Sequence
 from itertools import accumulate
@@ -16,7 +15,7 @@ from typing import Self
 from tracker.emit.base import Outgoing
 from tracker.errors import EmitError, NotFound, SourceError, UsageError
 from tracker.model.records import Position
-from tracker.sources.files import HEAD_BYTES, FileIdentity, is_compressed
+from tracker.sources.files import HEAD_BYTES, FileIdentity, absolute, is_compressed, is_pattern
 from tracker.sources.rotation import locate
 
 
@@ -32,11 +31,11 @@ class JsonlEmitter:
         name = os.fspath(path)
         if name == "-":
             raise UsageError("events can't be written to standard input: name a file or a Kafka topic as the source")
-        if glob.has_magic(name) and not Path(name).exists():
+        if is_pattern(name):
             raise UsageError(f"{name} is a pattern: name the one file that events are to be written to")
         if is_compressed(name):
             raise UsageError(f"{name} is compressed and can't be appended to: name a plain file")
-        self._path = os.path.abspath(name)  # noqa: PTH100 - the topic as the source names it; resolve() would follow links
+        self._path = absolute(name)
 
     async def __aenter__(self) -> Self:
         return self

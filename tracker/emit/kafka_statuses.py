@@ -21,7 +21,7 @@ from tracker.emit.kafka_reached import PUBLICATION, REVISION, Reader, headers_of
 from tracker.emit.statuses import Publication, Reached, StatusRecord
 from tracker.errors import EmitError, EmitUnavailable, TopicUnfit, UsageError
 from tracker.sources.kafka_config import KafkaConfig
-from tracker.sources.kafka_link import cancelled
+from tracker.sources.kafka_link import ended
 from tracker.sources.kafka_log import REFUSED, Ear, listening, reason_of
 from tracker.sources.kafka_url import parse_kafka_url
 
@@ -267,10 +267,7 @@ class KafkaStatusTopic:
 async def _end(steps: Sequence[Callable[[], Awaitable[None]]]) -> None:
     """The steps of a farewell, each of which is given up after CLOSE_TIMEOUT_S; what they raise is nobody's error."""
     for step in steps:
-        # In a task of its own: aiokafka cancels its tasks and waits for them, and the CancelledError of one that was not done comes out.
-        ending = asyncio.ensure_future(step())
-        await asyncio.wait({ending}, timeout=CLOSE_TIMEOUT_S)
-        await cancelled(ending)
+        await ended(step, CLOSE_TIMEOUT_S)
 
 
 async def _all(works: Any) -> None:

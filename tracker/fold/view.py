@@ -105,9 +105,12 @@ def greatest_sequence(state: TaskState) -> int:
 
 def columns(task_id: str, state: TaskState) -> Columns | None:
     """The scalar fields of a task's row; None if the task is deleted, or purged and not opened again."""
-    if state.deleted:
-        return None
-    get = field_values(state).get
+    return None if state.deleted else scalars(task_id, state, field_values(state))
+
+
+def scalars(task_id: str, state: TaskState, field: dict[str, Any]) -> Columns:
+    """`columns` of a task that is not deleted; ``field`` is what `field_values` gives."""
+    get = field.get
     target = get("target") or {}
     status = completed = launched = None
     phase_name: PhaseName = "PENDING"

@@ -38,6 +38,15 @@ class ParkedRatio:
             )
 
 
+def judge_whole(counted: Counters, most: float) -> None:
+    """The same of logs that are stored all at once, or not at all. Raises `TooManyParked`; never for a ``most`` of 0."""
+    if most and counted.read >= PARKED_MIN_RECORDS and counted.parked > most * counted.read:
+        raise TooManyParked(
+            f"{counted.parked} of {counted.read} records would be parked, more than --max-parked-ratio {most:g} allows, and nothing was "
+            f"stored: is this the right log? Start again with a greater ratio (0: no limit) to go on"
+        )
+
+
 async def chosen(
     error: LostOffset | SourceChanged,
     beginnings: Mapping[TopicPartition, Position],

@@ -7,17 +7,16 @@ never evicted. A kept state may be stale where others write the same tasks; the 
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import TypeVar
 
 import msgspec
 
 from tracker.errors import PositionConflict, StateConflict, StoreUnavailable
+from tracker.fold.collector import without_collector
 from tracker.fold.decode import Decoder
 from tracker.fold.event import Ignored, Parked, TaskEvent
 from tracker.fold.reducers import apply
@@ -155,7 +154,7 @@ class Projection:
         """
         total = Counters()
         try:
-            with _collector_off():
+            with without_collector():
                 self.stage = "folding"
                 self._seam("before decode")
                 steps: dict[TopicPartition, Step] = {}
@@ -349,15 +348,3 @@ class Projection:
                 entry.state = merge_into(other, entry.state, self._limits)
                 entry.revision = loaded.revision
             writes[task_id] = self._write(task_id, entry)
-
-
-@contextmanager
-def _collector_off() -> Iterator[None]:
-    """States hold no cycles, and a batch makes very many objects: the cyclic collector would double the cost of a fold."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

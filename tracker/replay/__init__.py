@@ -16,11 +16,10 @@ from time import perf_counter
 
 import msgspec
 
-from tracker.errors import TooManyParked
 from tracker.model.limits import Limits
 from tracker.model.records import Position, TopicPartition
 from tracker.projector import Options, Progress, Projector
-from tracker.projector.judging import PARKED_MIN_RECORDS
+from tracker.projector.judging import judge_whole
 from tracker.replay.pool import fold_all
 from tracker.replay.runs import Folded, Stretch, merged, parked_records, unwritten
 from tracker.sources.files import is_compressed
@@ -165,11 +164,7 @@ def _store(
         total.add(counters)
         end = msgspec.structs.replace(beginning, next_offset=ends.get(at, beginning.next_offset))
         advances.append(Advance(expected=stored, next=end, counters=counters, newest_event_time=newest))
-    if max_parked_ratio and total.read >= PARKED_MIN_RECORDS and total.parked > max_parked_ratio * total.read:
-        raise TooManyParked(
-            f"{total.parked} of {total.read} records would be parked, more than --max-parked-ratio {max_parked_ratio:g} allows, "
-            f"and nothing was stored: is this the right log? Start again with a greater ratio (0: no limit) to go on"
-        )
+    judge_whole(total, max_parked_ratio)
     commit = Commit(advances=advances, parked=list(parked_records(part.parked for part in folded)))
     fill(merged((run for part in folded for run in part.runs), store.limits), commit)
     return total

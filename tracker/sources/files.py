@@ -5,11 +5,12 @@ Everything here is synchronous and blocks on the disk: the source calls it from 
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import stat
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple, Protocol, Self
@@ -293,6 +294,32 @@ def _zstandard(path: str) -> ModuleType:
 
 
 _STREAMS: dict[str, Callable[[str, int], ByteStream]] = {".gz": GzipStream, ".zst": ZstdStream}
+
+
+def absolute(path: str) -> str:
+    """The topic of a file: the name that was given, from the root on. Links are not followed."""
+    return os.path.abspath(path)  # noqa: PTH100 - resolve() would follow them
+
+
+def is_pattern(path: str) -> bool:
+    """Whether it means all files that match it. A file of that very name goes before."""
+    return glob.has_magic(path) and not Path(path).exists()
+
+
+def matching(pattern: str) -> list[str]:
+    """The files that match, absolute and sorted; not the folders."""
+    return [absolute(match) for match in sorted(glob.glob(pattern, recursive=True)) if not Path(match).is_dir()]  # noqa: PTH207 - absolute patterns
+
+
+def named(paths: Iterable[str]) -> list[str]:
+    """The files that names and patterns mean, absolute, each once. Raises `NotFound`."""
+    names: dict[str, None] = {}
+    for path in paths:
+        found = matching(path) if is_pattern(path) else [absolute(path)] if Path(path).exists() else []
+        if not found:
+            raise NotFound(f"no file matches {path}; check the pattern" if is_pattern(path) else f"{path} is not there; check the name")
+        names.update(dict.fromkeys(found))
+    return list(names)
 
 
 def is_compressed(path: str) -> bool:

@@ -8,19 +8,17 @@ begins. Blank lines are no records, but positions move over them. The identity o
 from __future__ import annotations
 
 import asyncio
-import glob
 import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from tracker.errors import Lost, LostOffset, NotFound, SourceChanged, SourceError
 from tracker.model.records import Batch, Position, TopicPartition
 from tracker.sources.file_log import FileLog, plain_end
-from tracker.sources.files import BLOCK_BYTES, identify
+from tracker.sources.files import BLOCK_BYTES, absolute, identify, is_pattern, matching
 from tracker.sources.lines import MAX_RECORD_BYTES, byte_ranges, file_size, read_lines
 from tracker.sources.standard_input import STDIN, STDIN_IDENTITY, StandardInput
 
@@ -34,10 +32,6 @@ MAX_BATCH_BYTES = 64 << 20
 
 _STDIN_WAIT_S = 0.2
 """The thread that waits for a pipe can't be cancelled: so long it may hold up a stop."""
-
-
-def _topic(path: str) -> str:
-    return os.path.abspath(path)  # noqa: PTH100 - a topic is the name that was given; resolve() would follow links
 
 
 class JsonlSource:
@@ -197,15 +191,15 @@ class JsonlSource:
         for path in self._paths:
             if path == "-":
                 names["-"] = None
-            elif glob.has_magic(path) and not Path(path).exists():
-                matches = sorted(match for match in glob.glob(path, recursive=True) if not Path(match).is_dir())  # noqa: PTH207 - absolute patterns
+            elif is_pattern(path):
+                matches = matching(path)
                 if not matches and not self._follow:
                     raise NotFound(f"no file matches {path}; check the pattern; tracker run --follow waits for one")
                 if not matches:
                     self._say_missing(path)
-                names.update((_topic(match), None) for match in matches)
+                names.update(dict.fromkeys(matches))
             else:
-                names[_topic(path)] = None
+                names[absolute(path)] = None
         return list(names)
 
     def _say_missing(self, path: str) -> None:

@@ -275,11 +275,7 @@ async def _end_clients(consumer: AIOKafkaConsumer | None, admin: AIOKafkaAdminCl
     if admin is not None:
         ends.append(admin.close)
     for end in ends:
-        # In a task of its own: aiokafka cancels its tasks and waits for them, and the CancelledError of one that was not done comes out.
-        ending = asyncio.ensure_future(end())
-        await asyncio.wait({ending}, timeout=CLOSE_TIMEOUT_S)
-        await cancelled(ending)
-        error = ending.exception() if ending.done() and not ending.cancelled() else None
+        error = await ended(end, CLOSE_TIMEOUT_S)
         if error is not None and not isinstance(error, KafkaError | OSError | TimeoutError):
             raise error
 
@@ -290,6 +286,15 @@ async def _end_coordination(consumer: AIOKafkaConsumer) -> None:
         task = getattr(consumer._coordinator, name, None)  # noqa: SLF001
         if task is not None:
             await cancelled(task)
+
+
+async def ended(step: Callable[[], Awaitable[None]], timeout_s: float) -> BaseException | None:
+    """One step of a farewell, given up after a time; what it raised."""
+    # In a task of its own: aiokafka cancels its tasks and waits for them, and the CancelledError of one that was not done comes out.
+    ending = asyncio.ensure_future(step())
+    await asyncio.wait({ending}, timeout=timeout_s)
+    await cancelled(ending)
+    return ending.exception() if ending.done() and not ending.cancelled() else None
 
 
 async def cancelled(task: asyncio.Future[Any]) -> None:

@@ -7,12 +7,13 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from tracker.analytics.report import drawing, wording
 from tracker.analytics.report.failures import MAX_KEYS
 from tracker.analytics.report.findings import Findings, Measure
 from tracker.analytics.report.lengths import Lengths
+from tracker.templates import environment
 
 _TEMPLATES = Path(__file__).with_name("templates")
 WORDS = {
@@ -70,16 +71,7 @@ def page(found: Findings, *, store: str, title: str = "Task report") -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
-    environment.filters.update(wording.FILTERS)
-    return environment
+    return environment(_TEMPLATES, wording.FILTERS)
 
 
 def _tiles(found: Findings) -> list[tuple[str, str, str]]:

@@ -6,10 +6,8 @@ Each function takes one partition's batches as `mapInArrow` hands them over, and
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -18,6 +16,7 @@ import msgspec
 import pyarrow as pa
 
 from tracker.errors import TrackerError
+from tracker.fold.collector import without_collector
 from tracker.fold.state import TaskState, from_bytes, to_bytes
 from tracker.fold.view import columns, extension, view
 from tracker.model.limits import Limits
@@ -69,7 +68,7 @@ class Sums(dict[TopicPartition, tuple[Tally, int]]):
 
 def fold_records(limits: Limits, batches: Batches) -> Batches:
     """Batches of `RECORD`, folded into rows of `PARTIAL`."""
-    with _without_collector():
+    with without_collector():
         partial, sums, rows = Partial(limits), Sums(), 0
         for batch in batches:
             if not batch.num_rows:
@@ -86,7 +85,7 @@ def fold_records(limits: Limits, batches: Batches) -> Batches:
 
 def fold_stretches(limits: Limits, batches: Batches) -> Batches:
     """Batches of `STRETCH`, which this process reads itself, folded into rows of `PARTIAL`."""
-    with _without_collector():
+    with without_collector():
         partial, sums, rows = Partial(limits), Sums(), 0
         for path, begin, end in (tuple(row.values()) for batch in batches for row in batch.to_pylist()):
             place = TopicPartition(path, 0)
@@ -104,7 +103,7 @@ def fold_stretches(limits: Limits, batches: Batches) -> Batches:
 
 def merge(limits: Limits, batches: Batches) -> Batches:
     """Batches of partial states (task id, registers), those of a task one after the other, merged into rows of `STATE`."""
-    with _without_collector():
+    with without_collector():
 
         def rows() -> Iterator[tuple[int, tuple[str, bytes, bool]]]:
             for task_id, state, registers in _merged(limits, batches):
@@ -115,7 +114,7 @@ def merge(limits: Limits, batches: Batches) -> Batches:
 
 def pack(limits: Limits, batches: Batches) -> Batches:
     """The same merged into frames of whole rows, ready to be stored, in the order in which they come."""
-    with _without_collector():
+    with without_collector():
         rows = ((task_id, registers, columns(task_id, state)) for task_id, state, registers in _merged(limits, batches))
         while frame := list(islice(rows, FRAME_ROWS)):
             yield pa.RecordBatch.from_pydict({"frame": [packed(frame)]}, schema=FRAME)
@@ -123,7 +122,7 @@ def pack(limits: Limits, batches: Batches) -> Batches:
 
 def show(limits: Limits, batches: Batches) -> Batches:
     """Batches of (id, registers) of tasks that are not deleted, as rows of `STATUS`."""
-    with _without_collector():
+    with without_collector():
 
         def rows() -> Iterator[tuple[int, tuple[str, str, str]]]:
             for task_id, registers in _pairs(batches):
@@ -159,18 +158,6 @@ def refused_record(row: dict[str, Any]) -> ParkedRecord:
         timestamp_ms=row["timestamp_ms"],
     )
     return ParkedRecord(record=record, reason=row["reason"], detail=row["detail"])
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """States hold no cycles; Spark uses its Python processes again for others' work."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _by_place(batch: pa.RecordBatch) -> Iterator[tuple[TopicPartition, list[Record]]]:

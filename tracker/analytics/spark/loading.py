@@ -19,10 +19,10 @@ import msgspec
 from tracker import errors
 from tracker.analytics.spark.folding import Folded, fold_events
 from tracker.analytics.spark.reading import cut, read_kafka, stretches_of
-from tracker.errors import StoreMismatch, TooManyParked, TrackerError
+from tracker.errors import StoreMismatch, TrackerError
 from tracker.model.limits import Limits
 from tracker.model.records import Position, TopicPartition
-from tracker.projector.judging import PARKED_MIN_RECORDS
+from tracker.projector.judging import judge_whole
 from tracker.rebuild.folding import are_files, store_folded
 from tracker.rebuild.logs import Logs
 from tracker.replay.runs import UNTIL_ENDED, unpacked
@@ -57,7 +57,10 @@ class SparkFold:
             total = sum(end - beginnings[at].next_offset for at, end in ends.items() if end != UNTIL_ENDED)
             sums = self._watched(folded.checked, total, on_done)
             tallies = {at: tally for at, (tally, _) in sums.items()}
-            self._judge(sum(each.counters.read for each in tallies.values()), sum(each.counters.parked for each in tallies.values()))
+            counted = Counters()
+            for tally in tallies.values():
+                counted.add(tally.counters)
+            judge_whole(counted, self._max_parked_ratio)
             reached = [
                 msgspec.structs.replace(beginnings[at], next_offset=end if end != UNTIL_ENDED else sums[at][1]) for at, end in ends.items()
             ]
@@ -76,13 +79,6 @@ class SparkFold:
             assert self._logs.source is not None
             yield read_kafka(
                 self._spark, self._logs.source, begin={at: begin[at] for at in topics}, end=topics, kafka_config=self._logs.kafka_config
-            )
-
-    def _judge(self, read: int, parked: int) -> None:
-        if self._max_parked_ratio and read >= PARKED_MIN_RECORDS and parked > self._max_parked_ratio * read:
-            raise TooManyParked(
-                f"{parked} of {read} records would be parked, more than --max-parked-ratio {self._max_parked_ratio:g} allows, and nothing was "
-                f"stored: is this the right log? Start again with a greater ratio (0: no limit) to go on"
             )
 
     def _watched(self, work: Callable[[], T], total: int, on_done: Callable[[int], None]) -> T:

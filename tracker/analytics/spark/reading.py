@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import glob
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker.errors import NotFound, UsageError
+from tracker.errors import UsageError
 from tracker.model.records import TopicPartition
 from tracker.replay.runs import UNTIL_ENDED
-from tracker.sources.files import is_compressed
+from tracker.sources.files import is_compressed, named
 from tracker.sources.kafka_url import parse_kafka_url
 from tracker.sources.lines import byte_ranges
 
@@ -42,7 +40,7 @@ def read_jsonl(spark: SparkSession, *paths: str) -> DataFrame:
     urls = [path for path in paths if _SCHEME.match(path)]
     if urls and len(urls) < len(paths):
         raise UsageError("files of this machine and of a file system of Spark's are two dataframes: give fold_events both")
-    return _text(spark, urls) if urls else stretches_of(spark, whole_files(_expanded(paths)))
+    return _text(spark, urls) if urls else stretches_of(spark, whole_files(named(paths)))
 
 
 def _text(spark: SparkSession, urls: list[str]) -> DataFrame:
@@ -51,17 +49,6 @@ def _text(spark: SparkSession, urls: list[str]) -> DataFrame:
     # Spark has a line's bytes as they are, also where they are no UTF-8; as text it would be looked at for \r too.
     lines = spark.read.text(urls, lineSep="\n").where(~f.col("value").rlike(_BLANK))
     return lines.select(f.col("value").cast("binary").alias("value"), f.input_file_name().alias("topic"))
-
-
-def _expanded(paths: Iterable[str]) -> list[str]:
-    found: list[str] = []
-    for path in paths:
-        whole = os.path.abspath(path)  # noqa: PTH100 - a topic is the name that was given; resolve() would follow links
-        matches = [whole] if Path(whole).exists() or not glob.has_magic(whole) else sorted(glob.glob(whole, recursive=True))  # noqa: PTH207 - absolute patterns
-        if not matches or not Path(matches[0]).exists():
-            raise NotFound(f"{path} is not there: name files of JSON lines")
-        found += [match for match in matches if match not in found]
-    return found
 
 
 def whole_files(paths: Iterable[str]) -> Stretches:
