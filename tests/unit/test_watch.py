@@ -46,6 +46,20 @@ async def test_a_lag_without_progress_is_trouble_after_the_time_and_not_before()
     assert await tick(watch, 1) == "7 records to read and no progress for 60 s: the loop is reading"
 
 
+async def test_who_begins_over_and_over_has_records_to_read() -> None:
+    """The lag is that of the last look that knew one, also where the worker is just beginning again."""
+    lag = iter([None, 9, 7, None, None, None, None])
+    watch = ticking(lambda: Sight(1, next(lag), "the loop is claiming partitions"))
+    assert await tick(watch, 7) == "7 records to read and no progress for 60 s: the loop is claiming partitions"
+
+
+async def test_who_never_begins_has_partitions_to_read() -> None:
+    """No look has known a lag since there was progress."""
+    looks = iter([Sight(1, 7, "reading"), *[Sight(2, None, "seeking")] * 7])
+    watch = ticking(lambda: next(looks))
+    assert await tick(watch, 8) == "partitions to read and no beginning for 60 s: seeking"
+
+
 async def test_an_idle_topic_is_no_trouble() -> None:
     """No lag, no progress, for an hour."""
     assert await tick(ticking(lambda: Sight(1, 0, "")), 360) is None

@@ -66,6 +66,8 @@ class Watch:
         self._advanced = -1
         self._still_s = self._silent_s = 0.0
         """Without progress while there was lag; without a turn of the event loop."""
+        self._lag_records: int | None = None
+        """As it was last known since there was progress: who begins over and over has one only now and then."""
         self._exited = False
         self.trouble: str | None = None
         """A sentence while the worker is stuck."""
@@ -92,6 +94,8 @@ class Watch:
         sight = self._look()
         still = sight.advanced == self._advanced and sight.lag_records != 0
         self._still_s = self._still_s + self._tick_s if still else 0.0
+        if sight.lag_records is not None or not still:
+            self._lag_records = sight.lag_records
         self._silent_s = 0.0 if self._turned else self._silent_s + self._tick_s
         self._advanced, self._turned = sight.advanced, False
         self._loop.call_soon_threadsafe(self._turn)
@@ -102,17 +106,18 @@ class Watch:
             self.trouble = None
             return
         is_new = self.trouble is None
-        self.trouble = f"{self._what(sight.lag_records)} for {seconds:.0f} s: {sight.stage}"
+        self.trouble = f"{self._what()} for {seconds:.0f} s: {sight.stage}"
         if is_new:
             say(telemetry.WORKER_STUCK, trouble=self.trouble, stacks=self._stacks())
         if self._exit_after_s is not None and seconds >= self._exit_after_s and not self._exited:
             self._exited = True
             self._on_exit(self.trouble)
 
-    def _what(self, lag_records: int | None) -> str:
+    def _what(self) -> str:
         if self._silent_s >= self._still_s:
             return "the event loop does not turn"
-        return "partitions to read and no beginning" if lag_records is None else f"{lag_records:,} records to read and no progress"
+        lag = self._lag_records
+        return "partitions to read and no beginning" if lag is None else f"{lag:,} records to read and no progress"
 
     def _stacks(self) -> str:
         frames = sys._current_frames()  # noqa: SLF001 - the documented way to see another thread's stack
