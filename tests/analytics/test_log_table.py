@@ -64,5 +64,5 @@ def test_files_are_read_one_after_the_other(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_told_at_once(tmp_path: Path) -> None:
     """Before anything is read."""
-    with pytest.raises(NotFound, match="none.jsonl is not there; check the name"):
+    with pytest.raises(NotFound, match=r"none\.jsonl is not there; check the name"):
         log_reader(str(tmp_path / "none.jsonl"))
