@@ -16,7 +16,7 @@ COPY_TIMEOUT_S = 300
 
 
 def required_spark() -> None:
-    """Skipped with the reason where there is no Java; without PySpark too, or failed where TRACKER_REQUIRE_SERVICES=1, as `make test` brings it."""
+    """Skipped with the reason where there is no Java; without PySpark too, or failed where TRACKER_REQUIRE_SERVICES=1, as `make test-spark` brings it."""
     if not os.environ.get("JAVA_HOME") and shutil.which("java") is None:
         pytest.skip("Spark needs Java, and there is none")
     if missing := [name for name in ("pyspark", "pyarrow", "pandas") if importlib.util.find_spec(name) is None]:
