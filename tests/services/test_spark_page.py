@@ -21,7 +21,7 @@ from .road import KEPT, spread
 PAGE = ROOT / "docs" / "how-to" / "fold-on-spark.md"
 TOPIC, STORE, OURS = "kafka://broker:9092/task-events", "postgresql://tracker@db/tracker", "python -m tracker.analytics.spark"
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.spark,
     pytest.mark.skipif(not PAGE.exists(), reason="the pages are part of the source tree"),
     pytest.mark.timeout(900),
 ]
