@@ -59,6 +59,7 @@ SIMULATION_STARTED = LogEvent(
 )
 RETENTION_PURGED = LogEvent("retention.purged", logging.INFO, "{tasks} tasks that ended long ago were purged in {seconds:.1f} s")
 RETENTION_FAILED = LogEvent("retention.failed", logging.WARNING, "purging stopped and will be tried again: {error}")
+INDEX_FAILED = LogEvent("index.failed", logging.WARNING, "the indexes of attributes fall behind, and will be brought up later: {error}")
 AUDIT_PASSED = LogEvent("audit.passed", logging.INFO, "{tasks} tasks were folded again from {read} records: they are what the store has")
 AUDIT_DIFFERENT = LogEvent(
     "audit.different",
@@ -99,6 +100,7 @@ EVENTS = (
     SIMULATION_STARTED,
     RETENTION_PURGED,
     RETENTION_FAILED,
+    INDEX_FAILED,
     PUBLISH_BEGUN,
     PUBLISH_RESUMED,
     PUBLISH_PROGRESS,

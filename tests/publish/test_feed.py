@@ -11,9 +11,11 @@ import pytest
 from tests.suites.stores import STORES, store_of
 from tests.unit.query_store import commit, event
 from tracker.errors import StoreChanged
+from tracker.model.records import Place
 from tracker.publish import feed as module
-from tracker.publish.feed import BEGINNING, Feed, Page, Place, gone
+from tracker.publish.feed import Feed, Page, gone
 from tracker.query import TaskQuery
+from tracker.query.later import BEGINNING
 from tracker.stores.base import StatusStore
 
 

@@ -20,5 +20,10 @@ def store_of(request: pytest.FixtureRequest, folder: Path) -> tuple[StatusStore,
     if request.param == "memory":
         store = MemoryStore()
         return store, TaskQuery.over(store)
-    url = f"sqlite:///{folder}/status.db" if request.param == "sqlite" else request.getfixturevalue("database")
+    url = url_of(request, folder)
     return open_store(url), open_query(url)
+
+
+def url_of(request: pytest.FixtureRequest, folder: Path) -> str:
+    """Where the parameter's store, which is kept in a database, is to be."""
+    return f"sqlite:///{folder}/status.db" if request.param == "sqlite" else str(request.getfixturevalue("database"))

@@ -109,7 +109,8 @@ def tasks(draw: st.DrawFn, id: str) -> list[Any]:
     return events
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as a filter's literal."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
@@ -117,7 +118,7 @@ def _literals(field: Field, op: str) -> st.SearchStrategy[str]:
     if field.kind is Kind.WORD:
         whole = st.sampled_from(field.words).flatmap(lambda word: st.sampled_from([word, word.lower(), word.title()]))
         return (whole if op in ("eq", "ne", "in", "ca") else whole | st.sampled_from(["", "S", "s", "ſ", "err", "ED", "日", "K"])).map(
-            _quoted
+            quoted
         )
     if field.kind is Kind.NUMBER:
         return st.sampled_from(["0", "1", "2", "49", "49.5", "50", "+100", "-1", "2147483647", "99999999999999999999", "0.0", "1.0", "1e0"])
@@ -138,14 +139,17 @@ def _literals(field: Field, op: str) -> st.SearchStrategy[str]:
     if field.kind is Kind.JSON:
         numbers = ["0", "1", "1.0", "-0", "0.5", "18446744073709551615", "1e300", "1e999"]
         ordered = op in ("gt", "ge", "lt", "le", "co", "sw")
-        return st.sampled_from(numbers if ordered else [*numbers, "true", "false"]) | st.sampled_from([*TEXTS, "1", "true"]).map(_quoted)
-    return st.sampled_from([*TEXTS, "task", "t0", "t1"]).map(_quoted)
+        return st.sampled_from(numbers if ordered else [*numbers, "true", "false"]) | st.sampled_from([*TEXTS, "1", "true"]).map(quoted)
+    return st.sampled_from([*TEXTS, "task", "t0", "t1"]).map(quoted)
+
+
+any_field = st.sampled_from(list(BY_KIND)).flatmap(lambda kind: st.sampled_from(BY_KIND[kind]))
 
 
 @st.composite
-def comparisons(draw: st.DrawFn) -> str:
+def comparisons(draw: st.DrawFn, fields: st.SearchStrategy[Field] = any_field) -> str:
     """The text of one comparison."""
-    field = draw(st.sampled_from(list(BY_KIND)).flatmap(lambda kind: st.sampled_from(BY_KIND[kind])))
+    field = draw(fields)
     op = draw(st.sampled_from(["isnull", "pr", *field.operators]))
     if op in ("isnull", "pr"):
         return f"{field.name} isnull" if op == "isnull" else f"pr {field.name}"
@@ -155,7 +159,8 @@ def comparisons(draw: st.DrawFn) -> str:
     return f"{field.name} {op} {draw(literals)}"
 
 
-def _composed(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+def composed(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """The text of a filter made of others."""
     several = st.lists(inner, min_size=2, max_size=3)
     return (
         inner.map("not ({})".format)
@@ -165,7 +170,7 @@ def _composed(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
-filters = st.recursive(comparisons(), _composed, max_leaves=8)
+filters = st.recursive(comparisons(), composed, max_leaves=8)
 logs = st.lists(st.sampled_from(["t0", "t1", "T2", "é", "\U0010ffff", "\ue000", "z"]), min_size=1, unique=True).flatmap(
     lambda ids: st.tuples(*(tasks(id) for id in ids))
 )

@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
 def test_a_newer_schema_is_refused(path: Path) -> None:
     """The message names both schemas and the way out; the operator decides."""
     changed(path, "UPDATE alembic_version SET version_num='0099'")
-    with pytest.raises(StoreMismatch, match=r"schema is 0099, .* up to 0004: use the newer release, or fold the log again"):
+    with pytest.raises(StoreMismatch, match=r"schema is 0099, .* up to 0005: use the newer release, or fold the log again"):
         opened(path)
 
 

@@ -14,6 +14,7 @@ from tracker.cli import (
     exporting,
     health,
     histogram,
+    indexing,
     parking,
     publishing,
     purging,
@@ -70,6 +71,7 @@ app.command("why")(reading.why)
 app.command("watch")(watching.watch)
 app.command("status")(health.status)
 app.add_typer(parking.app, name="parked")
+app.command("index")(indexing.index)
 app.command("purge")(purging.purge)
 app.command("emit")(emitting.emit)
 app.command("publish")(publishing.publish)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tracker import telemetry
-from tracker.cli import options, output, purging, simulating
+from tracker.cli import indexing, options, output, purging, simulating
 from tracker.cli.progress import Reporter
 from tracker.errors import Stuck, TrackerError
 from tracker.settings import Settings
@@ -173,6 +173,7 @@ async def _run(settings: Settings, *, follow: bool, until_end: bool, live: bool,
             with _stopped_by_signals(projector):
                 meters, url = await stack.enter_async_context(_served(settings, store, projector, listeners, dashboard=dashboard))
                 await stack.enter_async_context(purging.in_background(settings, store))
+                await stack.enter_async_context(indexing.in_background(settings.store, store))
                 if settings.audit is not None:
                     from tracker.cli.auditing import audited
 

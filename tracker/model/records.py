@@ -48,6 +48,14 @@ class Position(msgspec.Struct, frozen=True):
         return TopicPartition(self.topic, self.partition)
 
 
+class Place(NamedTuple):
+    """A place in a store's changes: what comes before it, by revision and task id, is done with."""
+
+    revision: int
+    task_id: str | None
+    """None: all of the revision is."""
+
+
 class Batch(msgspec.Struct):
     """What one ``read`` of a source gives."""
 

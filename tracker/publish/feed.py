@@ -1,22 +1,20 @@
 """All tasks of a store by revision and id, in pages: first as they are, then those that change.
 
-A page is read from a snapshot of its own, so no transaction of the store's is held while a broker is waited for. A place in the feed is a revision and a task's
-id, not a revision alone: a replay writes a million tasks in one commit, and whoever is killed in the middle of it is to go on there.
+A page is read from a snapshot of its own, so no transaction of the store's is held while a broker is waited for.
 """
 
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Iterator, Sequence
-from itertools import islice
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import msgspec
 
 from tracker.emit.statuses import StatusRecord
 from tracker.errors import StoreChanged
+from tracker.model.records import Place
 from tracker.query.base import Question, Row, Snapshot
+from tracker.query.later import LISTED, Later
 from tracker.query.questions import shown
 
 PAGE_RECORDS = 5_000
@@ -24,22 +22,7 @@ PAGE_BYTES = 4_000_000
 """Of the statuses in a page, which is one transaction of Kafka's: its two round trips to the coordinator are some 20 ms, 4 MB take 100."""
 AT_ONCE = 200
 """States that are read at once: 300 kB, and at worst some hundred MB."""
-LISTED = 200_000
-"""Ids that are listed at once: 25 MB. Within a revision SQLite has to sort them all (a second for a million), however few are taken."""
-
-
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-class Place(NamedTuple):
-    """What comes before it, by revision and task id, is told."""
-
-    revision: int
-    task_id: str | None
-    """None: all of the revision is told."""
-
-
-BEGINNING = Place(0, None)
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -61,14 +44,9 @@ class Feed:
     def __init__(self, store: str, place: Place, *, extension: bool, quiet_until: int = 0, listed: int = LISTED) -> None:
         """``quiet_until``: of tasks that were deleted up to this revision nothing is said; the topic is known not to have them."""
         self.store = store
-        self.place = place
         self._extension = extension
         self._quiet_until = quiet_until
-        self._limit = listed
-        self._ids: deque[tuple[str, int]] = deque()
-        """Listed, and not told yet."""
-        self._whole: int | None = place.revision
-        """The revision up to which everything is listed; None where there is more."""
+        self._later = Later(place, listed)
 
     def page(self, snapshot: Snapshot) -> Page:
         """The next statuses, as they are in this snapshot; none where there is nothing new.
@@ -78,36 +56,24 @@ class Feed:
         newest = snapshot.revision()
         if snapshot.store != self.store:
             raise StoreChanged("the store was rebuilt, or another stands in its place")
-        if newest < self.place.revision:
+        later = self._later
+        if newest < later.place.revision:
             raise StoreChanged("an older copy of the store was put back")
-        if not self._ids:
-            self._list(snapshot, newest)
+        later.look(snapshot, newest)
         records: list[StatusRecord] = []
-        size_bytes, told = 0, self.place
-        while self._ids and len(records) < PAGE_RECORDS and size_bytes < PAGE_BYTES:
-            some = list(islice(self._ids, AT_ONCE))
+        size_bytes = 0
+        while len(records) < PAGE_RECORDS and size_bytes < PAGE_BYTES and (some := later.next(AT_ONCE)):
             rows = {row.id: row for row in snapshot.tasks([id for id, _ in some])}
+            taken = 0
             for id, revision in some:
                 if size_bytes >= PAGE_BYTES:
                     break
-                self._ids.popleft()
-                told = Place(revision, id)
+                taken += 1
                 if (record := self._record(snapshot, id, revision, rows.pop(id, None))) is not None:
                     records.append(record)
                     size_bytes += len(record.value or b"")
-        is_last = not self._ids and self._whole is not None
-        if self._whole is not None and is_last:
-            told = Place(max(self._whole, told.revision), None)
-        self.place = told
-        return Page(records, told, is_last)
-
-    def _list(self, snapshot: Snapshot, newest: int) -> None:
-        told, last = self.place
-        # Of a revision that is told in part, the rest too.
-        found = snapshot.changed_ids(told if last is None else told - 1)
-        later: Iterator[tuple[str, int]] = found if last is None else ((id, at) for id, at in found if (at, id) > (told, last))
-        self._ids.extend(islice(later, self._limit))
-        self._whole = newest if len(self._ids) < self._limit else None
+            later.take(taken)
+        return Page(records, later.place, later.is_last)
 
     def _record(self, snapshot: Snapshot, id: str, revision: int, row: Row | None) -> StatusRecord | None:
         """What is to be said of the task: the bytes of a line of ``tracker export --format jsonl``, a tombstone, or nothing."""

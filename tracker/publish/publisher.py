@@ -21,9 +21,11 @@ import msgspec
 from tracker import telemetry
 from tracker.emit.statuses import Publication, Reached, StatusRecord, StatusTopic
 from tracker.errors import StoreChanged, TopicUnfit, TrackerError
-from tracker.publish.feed import BEGINNING, LISTED, Feed, Page, Place, gone
+from tracker.model.records import Place
+from tracker.publish.feed import Feed, Page, gone
 from tracker.query.api import TaskQuery
 from tracker.query.base import Snapshot
+from tracker.query.later import BEGINNING, LISTED
 from tracker.telemetry import say
 
 log = logging.getLogger("tracker.publish")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -14,6 +14,7 @@ from tracker.errors import UsageError
 from tracker.fold.state import TaskState, from_bytes
 from tracker.fold.view import columns
 from tracker.model.limits import Limits
+from tracker.model.records import Place
 from tracker.model.rows import Columns
 from tracker.query.fields import FIELDS, Field, suggestion
 from tracker.query.filters import Node, parse
@@ -111,6 +112,11 @@ class Snapshot(Protocol):
     @property
     def kept_by(self) -> str:
         """What keeps the store, with its version, for people."""
+        ...
+
+    @property
+    def indexed(self) -> Mapping[str, Place]:
+        """The attributes that have an index, and the place in the store's changes up to which it goes; see `tracker.query.attributes`."""
         ...
 
     def task(self, id: str) -> Row | None: ...

@@ -28,7 +28,7 @@ def split(node: Node) -> tuple[Node | None, Node | None]:
     if _sayable(node):
         return node, None
     if not isinstance(node, And):
-        return _implied(node), node
+        return implied(node), node
     parts = [split(each) for each in node.nodes]
     said, left = ([part for part in side if part is not None] for side in zip(*parts, strict=True))
     return all_of(said) if said else None, all_of(left)
@@ -50,16 +50,16 @@ def _sayable(node: Node) -> bool:
     return all(map(_sayable, node.nodes)) if isinstance(node, And | Or) else node.field.column != ""
 
 
-def _implied(node: Node) -> Node | None:
+def implied(node: Node) -> Node | None:
     """What can be said of all that match, if it is anything."""
     if _sayable(node):
         return node
     if isinstance(node, And):
-        said = [part for each in node.nodes if (part := _implied(each)) is not None]
+        said = [part for each in node.nodes if (part := implied(each)) is not None]
         return all_of(said) if said else None
     if not isinstance(node, Or):
         return None
-    ways = [_implied(each) for each in node.nodes]
+    ways = [implied(each) for each in node.nodes]
     return None if None in ways else any_of([way for way in ways if way is not None])
 
 

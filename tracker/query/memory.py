@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, cmp_to_key
 from itertools import islice
 from typing import Any
 
+from tracker.model.records import Place
 from tracker.query.base import Facts, Row, Scan
 from tracker.query.fields import Field
 from tracker.query.filters import Node
@@ -37,6 +38,11 @@ class MemorySnapshot:
         for write, revision in self._tasks.values():
             if write.columns is not None and matches(row := _row(write, revision)):
                 yield row
+
+    @property
+    def indexed(self) -> Mapping[str, Place]:
+        """None: every task is looked at."""
+        return {}
 
     @property
     def kept_by(self) -> str:

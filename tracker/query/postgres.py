@@ -30,7 +30,7 @@ from tracker.query.fields import FIELDS, Kind
 from tracker.query.functions import Bound
 from tracker.query.predicate import reader
 from tracker.query.sql import Said, SqlSnapshot
-from tracker.query.tree import And, Compare, In, Node, Not, Or
+from tracker.query.tree import Compare, In, Node, comparisons
 from tracker.stores import postgres_schema, tables
 from tracker.stores.postgres_link import Ended, Link, translated
 from tracker.stores.postgres_reads import PostgresReads, writers_key
@@ -179,10 +179,10 @@ class PostgresSnapshot(SqlSnapshot):
         return and_(_TASK.revision > revision, _TASK.revision <= self.revision())
 
     def _said(self, where: Node | None) -> tuple[Said | None, Node | None]:
-        if where is not None and any(map(_has_null_character, _comparisons(where))):
+        if where is not None and any(map(_has_null_character, comparisons(where))):
             return None, where  # no column can be compared with it
         said, rest = super()._said(where)
-        if said is None or where is None or not any(map(_is_of_free_text, _comparisons(where))) or not self._has_inexact:
+        if said is None or where is None or not any(map(_is_of_free_text, comparisons(where))) or not self._has_inexact:
             return said, rest
         # Rows whose columns are not the document's own words are found whatever the filter, and it is decided on their documents.
         return Said(or_(said.clause, and_(text(INEXACT), _TASK.state.is_not(None))), said.of_living), where
@@ -207,17 +207,6 @@ class PostgresSnapshot(SqlSnapshot):
 def _is_inexact(id: str) -> bool:
     """Whether a column with this text may be of a document with another."""
     return len(id) >= MAX_INDEXED or "\ufffd" in id
-
-
-def _comparisons(node: Node) -> Iterator[Compare | In]:
-    """Those of a filter, wherever they stand in it."""
-    if isinstance(node, And | Or):
-        for each in node.nodes:
-            yield from _comparisons(each)
-    elif isinstance(node, Not):
-        yield from _comparisons(node.node)
-    elif isinstance(node, Compare | In):
-        yield node
 
 
 def _is_of_free_text(node: Compare | In) -> bool:

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import Select, func, literal_column, not_, or_, select
+from sqlalchemy import Select, and_, func, literal_column, not_, or_, select
 
 from tracker.model.limits import Limits
-from tracker.query import functions
+from tracker.model.records import Place
+from tracker.query import attributes, functions
 from tracker.query.base import Facts, Row, Scan
 from tracker.query.clauses import Clause, after_clause, clause, is_of_living, ordering, split
 from tracker.query.fields import Field, Kind
@@ -34,7 +35,7 @@ _IDS = 500
 _AT_ONCE = 1_000
 """Rows of a listing that may be read at once: one page, some MB."""
 _FEW = 20_000
-"""Matching tasks whose ends are looked for among themselves: some 60 ms. By the time's index every other task is looked at where none of
+"""Tasks that are looked up one by one: some 60 ms. Matching tasks' ends are looked for among themselves if they are so few: by the time's index every other task is looked at where none of
 these has it, as none that runs has ended: 7 s of a million."""
 
 
@@ -103,7 +104,18 @@ class SqlSnapshot(ABC):
     def _said(self, where: Node | None) -> tuple[Said | None, Node | None]:
         """What SQL can say of a filter, and what is left to be decided on decoded rows; None is nothing."""
         found, rest = (None, None) if where is None else split(where)
-        return None if found is None else Said(clause(found), is_of_living(found)), rest
+        said = None if found is None else Said(clause(found), is_of_living(found))
+        if (
+            rest is not None
+            and attributes.is_indexable(rest)
+            and (more := attributes.narrowed(rest, self.indexed, self._is_few)) is not None
+        ):
+            said = Said(more, of_living=False) if said is None else Said(and_(said.clause, more), said.of_living)
+        return said, rest
+
+    def _is_few(self, ids: attributes.Ids) -> bool:
+        (count,) = self._one(select(func.count()).select_from(ids.limit(_FEW + 1).subquery()))
+        return bool(count <= _FEW)
 
     def _after(self, revision: int) -> Clause:
         """The rows of later revisions that a follower is told of."""
@@ -117,6 +129,15 @@ class SqlSnapshot(ABC):
             statement, few=few
         ):  # one by one: a state is about 1 kB, the greatest well over 1 MB
             yield Row(id, revision, registers, tuple(key))
+
+    @cached_property
+    def indexed(self) -> dict[str, Place]:
+        """The attributes that have an index, and the place in the store's changes up to which it goes."""
+        # A reader leaves a store of an older schema as it is.
+        if self._one(select(tables.version.c.version_num)) < ("0005",):
+            return {}
+        at = tables.attribute_index.c
+        return {name: Place(revision, task_id) for name, revision, task_id in self._run(select(at.name, at.revision, at.task_id))}
 
     @cached_property
     def store(self) -> str:

@@ -6,6 +6,7 @@ of ``eq`` (so true of a null), ``Not`` the opposite of what it stands before.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import msgspec
@@ -85,3 +86,14 @@ def all_of(nodes: list[Node]) -> Node:
 def any_of(nodes: list[Node]) -> Node:
     """One or more nodes joined by ``or``."""
     return nodes[0] if len(nodes) == 1 else Or(tuple(nodes))
+
+
+def comparisons(node: Node) -> Iterator[Compare | In]:
+    """Those of a filter, wherever they stand in it."""
+    if isinstance(node, And | Or):
+        for each in node.nodes:
+            yield from comparisons(each)
+    elif isinstance(node, Not):
+        yield from comparisons(node.node)
+    elif isinstance(node, Compare | In):
+        yield node

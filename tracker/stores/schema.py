@@ -21,9 +21,9 @@ from tracker.model.limits import DEFAULT_LIMITS, FOLD_VERSION, Limits
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-SCHEMA = "0004"
+SCHEMA = "0005"
 """The newest migration. Alembic is loaded only where a store is not there yet."""
-KNOWN_SCHEMAS = ("0001", "0002", "0003", "0004")
+KNOWN_SCHEMAS = ("0001", "0002", "0003", "0004", "0005")
 MIGRATION_WAIT_S = 30.0
 """For another process that makes or migrates the same store."""
 

@@ -138,6 +138,29 @@ jump = Table(
     Column("at", Time, nullable=False),
 )
 
+attribute_index = Table(
+    "attribute_index",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("revision", Number, nullable=False),
+    Column("task_id", Text),
+)
+"""The attributes that have an index, and the place in the store's changes up to which it goes (null: the whole revision)."""
+
+attribute_value = Table(
+    "attribute_value",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("task_id", Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+"""Which tasks have a value, as `tracker.query.attributes.entry` writes it; what has changed since may be missing, or here still."""
+Index("attribute_value_task", attribute_value.c.task_id)
+
+version = Table("alembic_version", MetaData(), Column("version_num", String(32)))
+"""Alembic's own: the newest migration."""
+
 meta = Table(
     "meta",
     metadata,
