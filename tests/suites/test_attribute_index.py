@@ -13,6 +13,7 @@ import pytest
 from tests.suites.stores import url_of
 from tests.unit.query_store import commit, event
 from tracker.errors import UsageError
+from tracker.fold.event import TaskEvent
 from tracker.model.records import Place
 from tracker.query import connect, indexing
 from tracker.query.attributes import attribute, name
@@ -59,7 +60,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
         yield Opened(store, index, tasks)
 
 
-def with_attributes(id: str, **values: object) -> object:
+def with_attributes(id: str, **values: object) -> TaskEvent:
     """The event that made a task with these attributes."""
     return event(id, "created", attributes=values)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from contextlib import closing
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -34,6 +35,10 @@ def _path(field: Field) -> str:
 
 def _name(field: Field) -> str:
     return name(attribute(_path(field)))
+
+
+def _end(ended: threading.Event, _: int) -> None:
+    ended.set()
 
 
 def _held(store: MemoryStore) -> set[str]:
@@ -79,8 +84,11 @@ def test_the_same_is_found_with_indexes_anywhere(tmp_path_factory, log, steps, f
                 index.drop([_name(field)])
                 index.ask([_name(field)])
             else:
-                stop = threading.Event()
-                catch_up(tasks, index, stop=stop, on_page=lambda _, stop=stop, step=step: stop.set() if step == "page" else None)
+                ended = threading.Event()
+                if step == "page":
+                    catch_up(tasks, index, stop=ended, on_page=partial(_end, ended))
+                else:
+                    assert catch_up(tasks, index)
         held = sorted(_held(memory))
         with closing(SqliteReader(path)) as reader:
             for text in [

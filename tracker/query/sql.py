@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import Select, and_, func, literal_column, not_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, literal_column, not_, or_, select
 
 from tracker.model.limits import Limits
 from tracker.model.records import Place
@@ -131,10 +131,14 @@ class SqlSnapshot(ABC):
             yield Row(id, revision, registers, tuple(key))
 
     @cached_property
+    def _has_indexes(self) -> bool:
+        """Not those of an older schema, as a reader leaves a store as it is."""
+        return self._one(select(tables.version.c.version_num)) >= ("0005",)
+
+    @cached_property
     def indexed(self) -> dict[str, Place]:
         """The attributes that have an index, and the place in the store's changes up to which it goes."""
-        # A reader leaves a store of an older schema as it is.
-        if self._one(select(tables.version.c.version_num)) < ("0005",):
+        if not self._has_indexes:
             return {}
         at = tables.attribute_index.c
         return {name: Place(revision, task_id) for name, revision, task_id in self._run(select(at.name, at.revision, at.task_id))}
@@ -209,15 +213,15 @@ class SqlSnapshot(ABC):
         if rest is not None:
             return most(counts(self.rows(where, BY_ID), by), limit)
         column, number = _TASK[by.column], func.count()
-        value = functions.plain(column)
-        statement = _living(select(value, number).group_by(column if found is None else functions.unindexed(column)), found)
         # With no filter the field's own index has all but the nulls without looking at a task; how many those are is a subtraction.
         indexed = where is None and by.column not in ("id", "revision")
         if indexed:
-            statement = select(value, number).where(column.is_not(None)).group_by(column)
-        if limit is not None:
-            statement = statement.order_by(number.desc(), column.is_(None), column).limit(limit)
-        values: dict[Scalar, int] = dict(map(_pair, self._run(statement)))
+            values = self._held(by.column, limit)
+        else:
+            statement = _living(
+                select(functions.plain(column), number).group_by(column if found is None else functions.unindexed(column)), found
+            )
+            values = self._most(statement, number, column, limit)
         nulls = 0
         if indexed and by.nullable:
             valued = sum(values.values())
@@ -225,6 +229,17 @@ class SqlSnapshot(ABC):
                 (valued,) = self._one(select(func.count()).select_from(tables.task).where(column.is_not(None)))
             nulls = self.count(None) - valued
         return most(values | {None: nulls}, limit) if nulls else values
+
+    def _held(self, name: str, limit: int | None) -> dict[Scalar, int]:
+        """How many tasks have each value of a column that is not null; those at least that most have, where there is a limit."""
+        column, number = _TASK[name], func.count()
+        statement = select(functions.plain(column), number).where(column.is_not(None)).group_by(column)
+        return self._most(statement, number, column, limit)
+
+    def _most(self, statement: Select[Any], number: ColumnElement[int], column: ColumnElement[Any], limit: int | None) -> dict[Scalar, int]:
+        if limit is not None:
+            statement = statement.order_by(number.desc(), column.is_(None), column).limit(limit)
+        return dict(map(_pair, self._run(statement)))
 
     def ends(self, where: Node | None, field: Field) -> tuple[str, str] | None:
         """The least and the greatest time."""

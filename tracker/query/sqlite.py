@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from math import inf
@@ -16,11 +16,14 @@ from sqlalchemy import Select
 from sqlalchemy.dialects import sqlite
 
 from tracker.model.limits import Limits
-from tracker.query import functions
+from tracker.query import functions, sqlite_counts
 from tracker.query.base import Row
 from tracker.query.data_version import DataVersion
+from tracker.query.fields import Field
 from tracker.query.functions import Bound
+from tracker.query.scan import Scalar, most
 from tracker.query.sql import SqlSnapshot
+from tracker.query.tree import Node
 from tracker.stores.sql import SqlStore
 from tracker.stores.sqlite_file import FileId, connect_readonly, file_id, translated
 
@@ -60,6 +63,20 @@ class SqliteSnapshot(SqlSnapshot):
         with translated(self._path):
             # Through a chain: who leaves off may close this generator after the connection, and `yield from` would close the cursor then.
             yield from chain(self._connection.execute(*compiled(statement)))
+
+    def _held(self, name: str, limit: int | None) -> dict[Scalar, int]:
+        with translated(self._path):
+            found = sqlite_counts.counts(self._connection, name) if name in sqlite_counts.LEADING else None
+        return super()._held(name, limit) if found is None else most(found, limit)
+
+    def moments(self, where: Node | None, field: Field, length: int, by: Field | None) -> Iterable[tuple[str, Scalar, int]]:
+        """How many matching tasks have each beginning of a time and each value."""
+        with translated(self._path):
+            if where is None and self._has_indexes and (field.column, by and by.column) == ("completed", "completion_status"):
+                found = sqlite_counts.ended(self._connection, length)
+                if found is not None:
+                    return found
+        return super().moments(where, field, length, by)
 
     @property
     def kept_by(self) -> str:
