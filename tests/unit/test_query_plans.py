@@ -31,6 +31,8 @@ INDEXED = [
     (None, "-completed", "task_completed"),
     (RUNNING, "modified", "task_state"),
     (RUNNING, "-modified", "task_state"),
+    ('completionStatus eq "ERROR"', "modified", "task_completion_status"),
+    ('completionStatus eq "ERROR"', "-modified", "task_completion_status"),
     *(
         (filters, sorters, "task_" + sorters.removeprefix("-"))
         for filters in ('state eq "COMPLETED"', 'not state eq "RUNNING"', "pr completed", 'completionStatus eq "SUCCESS"')

@@ -73,8 +73,9 @@ def _having(column: str) -> dict[str, Any]:
 task_indexes = [
     # What runs, the last changed first, is asked for most; counts by state read it too, and no task.
     Index("task_state", task.c.state, task.c.modified),
-    # Most tasks have no parent or target, and those in flight no status: partial indexes keep those rows out.
-    Index("task_completion_status", task.c.completion_status, **_having("completion_status")),
+    # Most tasks have no parent or target, and those in flight no status: partial indexes keep those rows out. What failed is asked for likewise, and
+    # `modified` of a task that has ended changes hardly ever.
+    Index("task_completion_status", task.c.completion_status, task.c.modified, **_having("completion_status")),
     Index("task_type", task.c.type),
     Index("task_launcher", task.c.launcher),
     Index("task_parent_id", task.c.parent_id, **_having("parent_id")),
