@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -88,6 +89,19 @@ async def test_a_store_in_memory_has_no_indexes() -> None:
     before = len(asyncio.all_tasks())
     async with indexing.in_background("memory://", MemoryStore()):
         assert len(asyncio.all_tasks()) == before
+
+
+@pytest.mark.usefixtures("filled")
+async def test_a_stop_does_not_wait_for_a_look_that_opens_its_store(folder: Path) -> None:
+    """A database that takes the connection and says nothing has ten seconds otherwise, and a run five to stop."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://postgres@127.0.0.1:{silent.getsockname()[1]}/nothing"
+        with open_store(f"sqlite:///{folder}/status.db") as store:
+            async with indexing.in_background(url, store, first_s=0.0):
+                connection, _ = await asyncio.to_thread(silent.accept)
+                stopped = time.monotonic()
+            assert time.monotonic() - stopped < 3
+        connection.close()
 
 
 def until(condition: Callable[[], bool]) -> None:

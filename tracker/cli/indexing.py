@@ -125,12 +125,13 @@ def _follow(url: str, stop: threading.Event, wait_s: float) -> None:
 
 def _keep_up(url: str, stop: threading.Event) -> None:
     """Until there is no index, or it is to stop."""
-    from tracker.query import connect
+    from tracker.query.blocking import BlockingQuery
     from tracker.query.indexing import catch_up
+    from tracker.query.opening import reader_at
     from tracker.stores.attribute_index import attribute_index
     from tracker.stores.open import open_store
 
-    with connect(url) as tasks:
+    with BlockingQuery(reader_at(url, stop)(), stop) as tasks:
         if not _places(tasks):
             return
         with open_store(url, create=False, hurry=stop) as opened:

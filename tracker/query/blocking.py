@@ -39,10 +39,13 @@ T = TypeVar("T")
 
 
 class BlockingQuery:
-    """An open store, for reading: `TaskQuery` method by method, without ``await``. Made by `tracker.connect`; a context manager."""
+    """An open store, for reading: `TaskQuery` method by method, without ``await``. Made by `tracker.connect`; a context manager.
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    A question under way is ended as `TooLong` once ``stop`` is set.
+    """
+
+    def __init__(self, reader: Reader, stop: threading.Event | None = None) -> None:
+        self._reader, self._stop = reader, stop
         self._closed = threading.Event()
 
     def __enter__(self) -> Self:
@@ -64,7 +67,7 @@ class BlockingQuery:
 
     def ask(self, question: Question[T]) -> T:
         """What the newest snapshot answers; see `tracker.query.questions`."""
-        with self._store.snapshot() as snapshot:
+        with self._store.snapshot(stop=self._stop) as snapshot:
             return question(snapshot)
 
     def each(self, question: Question[Iterator[T]]) -> Iterator[T]:

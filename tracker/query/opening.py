@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from tracker.errors import UsageError
 from tracker.query.base import Reader
 
 
-def reader_at(url: str) -> Callable[[], Reader]:
-    """What opens the store at a URL for reading; raises as `open_query` does."""
+def reader_at(url: str, stop: threading.Event | None = None) -> Callable[[], Reader]:
+    """What opens the store at a URL for reading, no longer than until ``stop``; raises as `open_query` does."""
     from tracker.stores.open import sqlite_path
     from tracker.stores.postgres_url import address, is_postgres
 
@@ -21,7 +22,7 @@ def reader_at(url: str) -> Callable[[], Reader]:
         def connected() -> Reader:
             from tracker.query.postgres import PostgresReader
 
-            return PostgresReader(where)
+            return PostgresReader(where, stop)
 
         return connected
     path, _ = sqlite_path(url)

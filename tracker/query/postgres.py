@@ -224,16 +224,18 @@ def _never() -> bool:
 
 
 class PostgresReader:
-    """A PostgreSQL store that is open for reading. Raises `NotFound`, `StoreMismatch` or `StoreError` on opening, `StoreError` later."""
+    """A PostgreSQL store that is open for reading. Raises `NotFound`, `StoreMismatch` or `StoreError` on opening, which a ``stop`` ends as
+    `TooLong`; `StoreError` later.
+    """
 
     quick = False
     """A snapshot takes three round trips."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, stop: threading.Event | None = None) -> None:
         self._address = address
         self._idle: list[Link] = []
         self._closed = False
-        link = self._connect()
+        link = self._connect(stop.is_set if stop else _never)
         self._idle.append(link)
 
     def _connect(self, ended: Callable[[], bool] = _never) -> Link:
