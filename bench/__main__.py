@@ -8,13 +8,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import analytics, dashboard, memory_road, paging, reads, reads_http, rebuild, soak, spark, store_road
+from bench import analytics, attributes, dashboard, memory_road, paging, reads, reads_http, rebuild, soak, spark, store_road
 from bench.measure import Figure, bare
 from tests.naive.workload import lines
 
 ROADS = ("fold", "replay", "stream", "kafka", "postgres")
 """On the way into the store; those that follow read it."""
-BENCHES = (*ROADS, "reads", "paging", "rebuild", "dashboard", "analytics", "soak", "spark")
+BENCHES = (*ROADS, "reads", "attributes", "paging", "rebuild", "dashboard", "analytics", "soak", "spark")
 ONLY_BY_NAME = ("spark",)
 """Minutes, gigabytes, and an extra of its own."""
 
@@ -40,6 +40,8 @@ def main() -> int:
         tasks = arguments.tasks or 1_000_000
         slow += reads.run(tasks)
         reads_http.run(tasks)
+    if "attributes" in names:
+        slow += attributes.run(arguments.tasks or 1_000_000)
     if "dashboard" in names:
         slow += dashboard.run(arguments.tasks or 1_000_000)
     if "analytics" in names:
