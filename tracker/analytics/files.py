@@ -12,9 +12,9 @@ from typing import IO, Any, Protocol, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-GROUP_ROWS = 65_536
+GROUP_ROWS = 32_768
 """Rows of one group in Parquet: what engines read at once, and what is held in memory, twice;"""
-GROUP_BYTES = 64_000_000
+GROUP_BYTES = 32_000_000
 """less of them where they are great."""
 COMPRESSION = "zstd"
 

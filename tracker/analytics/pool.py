@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import pyarrow as pa
 
+from tracker.analytics import lean
 from tracker.analytics.arrow import Batches
 from tracker.analytics.attributes import Attribute
 from tracker.analytics.flat import Told, chunks
@@ -24,8 +25,8 @@ from tracker.query.base import Row
 
 LEAST_ROWS = 50_000
 """Of fewer rows the processes would have started when one is done."""
-SENT_ROWS, SENT_BYTES = 4_096, 8_000_000
-"""To a process at once: some 6 MB there and 3 MB back; more would be held by both sides."""
+SENT_ROWS, SENT_BYTES = 2_048, 4_000_000
+"""To a process at once: some 3 MB there and 2 MB back; more would be held by both sides."""
 _Sent = list[tuple[str, int, bytes, str]]
 """Ids, revisions, states and kinds of change."""
 
@@ -40,7 +41,7 @@ class PooledBatches(Batches):
     def of(self, told: Iterable[Told], max_rows: int = SENT_ROWS, max_bytes: int | None = SENT_BYTES) -> Iterator[pa.RecordBatch]:
         """All rows. Raises `TrackerError` where a process was killed."""
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(self._processes, context, _begin, (self.attributes,)) as pool:
+        with ProcessPoolExecutor(self._processes, context, lean.begin, (__name__, self.attributes)) as pool:
             waiting = deque[Future[tuple[bytes, dict[str, int]]]]()
             try:
                 for chunk in chunks(told, max_rows, max_bytes or SENT_BYTES):
@@ -69,7 +70,8 @@ _batches: list[Batches] = []
 """What this process makes batches with."""
 
 
-def _begin(attributes: tuple[Attribute, ...]) -> None:
+def begin(attributes: tuple[Attribute, ...]) -> None:
+    """In each of the processes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process ends the others
     gc.disable()  # states hold no cycles, and this process ends with the export
     os.nice(1)  # the first one reads and writes for all: it shall not wait for them

@@ -23,8 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code. ``arguments`` without the program's name; None: those of the process."""
     import typer
 
+    from tracker.analytics.lean import without_pandas
     from tracker.cli.app import app
 
+    if arguments is None:
+        without_pandas()
     for stream in (sys.stdout, sys.stderr):
         if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
             reconfigure(encoding="utf-8", errors="backslashreplace")  # documents are UTF-8 whatever the locale says
