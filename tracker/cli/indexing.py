@@ -114,17 +114,18 @@ async def in_background(url: str, store: StatusStore, *, first_s: float = FIRST_
 
 
 def _follow(url: str, stop: threading.Event, wait_s: float) -> None:
+    seen = set[str]()
     while not stop.wait(wait_s):
         wait_s = NONE_S
         try:
-            _keep_up(url, stop)
+            _keep_up(url, stop, seen)
         except TrackerError as error:  # the run goes on: no answer depends on this
-            if not stop.is_set():
+            if seen and not stop.is_set():
                 say(telemetry.INDEX_FAILED, error=error)
 
 
-def _keep_up(url: str, stop: threading.Event) -> None:
-    """Until there is no index, or it is to stop."""
+def _keep_up(url: str, stop: threading.Event, seen: set[str]) -> None:
+    """Until there is no index, or it is to stop; those that were seen are added to ``seen``."""
     from tracker.query.blocking import BlockingQuery
     from tracker.query.indexing import catch_up
     from tracker.query.opening import reader_at
@@ -137,6 +138,7 @@ def _keep_up(url: str, stop: threading.Event) -> None:
         with open_store(url, create=False, hurry=stop) as opened:
             indexes = attribute_index(opened)
             assert indexes is not None
-            while _places(tasks) and not stop.is_set():
+            while (places := _places(tasks)) and not stop.is_set():
+                seen.update(places)
                 catch_up(tasks, indexes, stop=stop)
                 stop.wait(EVERY_S)
