@@ -10,6 +10,8 @@ import pytest
 
 from tests.unit.stored import assert_schema_is_ours, changed, made, opened
 from tracker.errors import PositionConflict, StoreError
+from tracker.query.fields import FIELDS
+from tracker.query.filters import parse
 from tracker.query.pages import parse_sorters
 from tracker.query.sqlite import SqliteReader
 from tracker.stores import schema
@@ -134,12 +136,17 @@ def test_a_store_of_the_first_schema_is_read_as_it_is_and_migrated_by_a_writer(t
     changed(path, "ANALYZE")
     for column in ("worker", "claimed_at"):
         changed(path, f"ALTER TABLE position DROP COLUMN {column}")
+    for table in ("attribute_index", "attribute_value"):
+        changed(path, f"DROP TABLE {table}")
     changed(path, "UPDATE alembic_version SET version_num='0001'")
     reader = SqliteReader(str(path))
     with reader.snapshot() as snapshot:
         assert [row.id for row in snapshot.rows(None, parse_sorters("-completed"))] == ["a"]
         assert snapshot.facts().purged == 0
         assert [each.worker for each in snapshot.partitions()] == [None]
+        assert list(snapshot.rows(parse("id eq none and attributes.k eq 1"), parse_sorters("id"))) == []
+        assert sum(snapshot.counts(None, FIELDS["completionStatus"]).values()) == 1
+        assert sum(number for *_, number in snapshot.moments(None, FIELDS["completed"], 13, FIELDS["completionStatus"])) <= 1
     reader.close()
     with opened(path) as store:
         assert store.task_count() == 1
