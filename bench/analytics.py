@@ -78,7 +78,7 @@ def _told(name: str, found: str, holds: bool, bound: str) -> list[str]:
 
 
 def _export(store: Path, *arguments: str) -> tuple[float, float]:
-    """Seconds of one run of the command, and its greatest memory, of all its processes."""
+    """Seconds of one run of the command, and its greatest memory: of all its processes, shared pages counted for each."""
     command = [sys.executable, "-m", "tracker", "export", "--store", f"sqlite:///{store}", "--format", "parquet", "--quiet", *arguments]
     started = perf_counter()
     process = subprocess.Popen(command)
@@ -99,14 +99,10 @@ def _export(store: Path, *arguments: str) -> tuple[float, float]:
 
 
 def _memory_mb(pid: int) -> float:
-    """What a process and its children have in memory, a page that they share counted once."""
+    """What a process and its children have in memory."""
     total = 0.0
     with suppress(OSError, ValueError, IndexError):
-        total += sum(
-            int(line.split()[1]) * 1024 / 1e6
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-            if line.startswith("Pss:")
-        )
+        total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 1e6
         for task in Path(f"/proc/{pid}/task").iterdir():
             total += sum(_memory_mb(int(child)) for child in (task / "children").read_text().split())
     return total

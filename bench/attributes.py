@@ -1,6 +1,6 @@
 """What an index of an attribute gives and costs: ``python -m bench attributes``.
 
-Some 25 tasks in a million have the value that is counted. Without an index each task is decoded; with one, those are, and the count takes a hundredth of the
+About a hundred tasks in a million have the value that is counted. Without an index each task is decoded; with one, those are, and the count takes a hundredth of the
 time at most.
 """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,3 +46,12 @@ def test_the_command_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Mo
     for processes in ("1", "2"):
         assert main(["export", "--format", "parquet", "--out", f"{processes}.parquet", "--processes", processes, "--quiet"]) == 0
     assert pq.read_table("1.parquet").equals(pq.read_table("2.parquet"))
+
+
+def test_a_process_of_ours_does_without_pandas() -> None:
+    """Installed or not: pyarrow finds none, and goes without."""
+    said = "lean.without_pandas(); import pyarrow; pyarrow.array([1]); print('pandas' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; from tracker.analytics import lean; {said}"], check=False, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("False\n", "")

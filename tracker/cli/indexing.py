@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tracker import telemetry
 from tracker.cli import options, output
+from tracker.cli.targets import progress_bar
 from tracker.errors import TrackerError, UsageError
 from tracker.settings import Settings
 from tracker.telemetry import say
@@ -19,20 +20,22 @@ from tracker.telemetry import say
 if TYPE_CHECKING:
     from tracker.model.records import Place
     from tracker.query.blocking import BlockingQuery
+    from tracker.stores.attribute_index import AttributeIndex
     from tracker.stores.base import StatusStore
 
 FIRST_S, EVERY_S, NONE_S = 2.0, 0.5, 10.0
 """Beside a run: before the first look, between two where there are indexes, and where there are none."""
-
 MAX_INDEXES = 32
 """Each is a row more of every task that has the attribute."""
+MOST_TOLD = 10_000_000
+"""How many tasks an index is behind is counted no further."""
 
 
 def index(
     attributes: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ATTRIBUTE]...", help="As filters write them after attributes., such as region or owner.name.", show_default=False
+            metavar="ATTRIBUTE", help="As filters write them after attributes., such as region or owner.name.", show_default=False
         ),
     ] = None,
     store: options.Store = None,
@@ -46,7 +49,7 @@ def index(
     """
     from tracker.query import connect
     from tracker.query.attributes import attribute, name
-    from tracker.query.indexing import behind, catch_up
+    from tracker.query.indexing import behind
     from tracker.stores.attribute_index import attribute_index
     from tracker.stores.open import open_store
 
@@ -66,10 +69,8 @@ def index(
             if len({*names, *_places(tasks)}) > MAX_INDEXES:
                 raise UsageError(f"a store has at most {MAX_INDEXES} indexes of attributes: drop some first")
             indexes.ask(names)
-            with _bar(tasks.ask(behind(_places(tasks), 10_000_000)), hidden=quiet) as on_page:
-                while not catch_up(tasks, indexes, on_page=on_page):
-                    pass  # a worker does the same: its part is done
-        found = {each: tasks.ask(behind({each: place}, 1_000_000)) for each, place in _places(tasks).items()}
+            _make(tasks, indexes, shown=not quiet and output.console(error=True).is_terminal)
+        found = {each: tasks.ask(behind({each: place}, MOST_TOLD)) for each, place in _places(tasks).items()}
     if as_json:
         output.write_json({"indexes": [{"attribute": each, "behind": number} for each, number in found.items()]})
     elif not quiet:
@@ -85,15 +86,20 @@ def _places(tasks: BlockingQuery) -> Mapping[str, Place]:
     return tasks.ask(lambda snapshot: snapshot.indexed)
 
 
-@contextlib.contextmanager
-def _bar(total: int, *, hidden: bool) -> Any:
-    """A progress bar on standard error (on a terminal only)."""
-    from rich.progress import Progress as Bars
+def _make(tasks: BlockingQuery, indexes: AttributeIndex, *, shown: bool) -> None:
+    """Bring all indexes up, with a progress bar where it is to be ``shown``."""
+    from tracker.query.indexing import behind, catch_up
 
-    console = output.console(error=True)
-    with Bars(*Bars.get_default_columns(), console=console, transient=True, disable=hidden or not console.is_terminal) as bars:
-        task = bars.add_task("indexing", total=total)
-        yield lambda count: bars.advance(task, count)
+    done = 0
+    with progress_bar(tasks.ask(behind(_places(tasks), MOST_TOLD)) if shown else None, "index") as advance:
+
+        def on_page(count: int) -> None:
+            nonlocal done
+            done += count
+            advance(done)
+
+        while not catch_up(tasks, indexes, on_page=on_page):
+            pass  # a worker has written a page of the same: go on behind it
 
 
 @contextlib.asynccontextmanager

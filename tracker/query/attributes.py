@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from sqlalchemy import CompoundSelect, and_, or_, select, union_all
@@ -28,6 +28,7 @@ VALUE_CODE_POINTS = 64
 """Of a text that stand in the index: PostgreSQL takes no more than 2.7 kB for value, name and task together."""
 NAME_CODE_POINTS = 128
 MAX_COMPARED = 16
+"""Comparisons of attributes in a filter that indexes are looked into for, each by a query of its own; with more, for none."""
 _PREFIX = "attributes."
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 Ids: TypeAlias = CompoundSelect[Any]
@@ -66,12 +67,10 @@ def entry(value: Any) -> str | None:
         return None
 
 
-def entries(fields: Sequence[Field], state: TaskState) -> Iterator[tuple[str, str]]:
-    """The names and values of a task that is there."""
-    for field in fields:
-        for value in decoded.many(field)(state):
-            if (text := entry(value)) is not None:
-                yield name(field), text
+def entries(fields: Sequence[Field]) -> Callable[[TaskState], list[tuple[str, str]]]:
+    """A function that gives the names and values, as `entry` has them, of a task that is there."""
+    reads = [(name(field), decoded.many(field)) for field in fields]
+    return lambda state: [(of, text) for of, read in reads for value in read(state) if (text := entry(value)) is not None]
 
 
 def is_indexable(node: Node) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 
+from tracker.fold.state import TaskState
 from tracker.model.records import Place
 from tracker.query.attributes import attribute, entries
 from tracker.query.base import Question, Snapshot
 from tracker.query.blocking import BlockingQuery
-from tracker.query.fields import Field
 from tracker.query.later import Later
 from tracker.stores.attribute_index import AttributeIndex
 
@@ -24,10 +24,10 @@ def catch_up(
     places: Mapping[str, Place] = tasks.ask(lambda snapshot: snapshot.indexed)
     if not places:
         return True
-    fields = [attribute(name) for name in places]
+    values_of = entries([attribute(name) for name in places])
     later = Later(min(places.values(), key=_order))
     while stop is None or not stop.is_set():
-        values = tasks.ask(_page(later, fields))
+        values = tasks.ask(_page(later, values_of))
         after = {name: max(place, later.place, key=_order) for name, place in places.items()}
         if after != places:
             if not index.write(values, places, after):
@@ -49,7 +49,7 @@ def behind(places: Mapping[str, Place], stop: int) -> Question[int]:
     return question
 
 
-def _page(later: Later, fields: list[Field]) -> Question[dict[str, list[tuple[str, str]]]]:
+def _page(later: Later, values_of: Callable[[TaskState], list[tuple[str, str]]]) -> Question[dict[str, list[tuple[str, str]]]]:
     """What the next tasks have; one that is gone has nothing."""
 
     def question(snapshot: Snapshot) -> dict[str, list[tuple[str, str]]]:
@@ -58,7 +58,7 @@ def _page(later: Later, fields: list[Field]) -> Question[dict[str, list[tuple[st
         found: dict[str, list[tuple[str, str]]] = {id: [] for id in ids}
         for row in snapshot.tasks(ids):
             if not row.state.deleted:
-                found[row.id] = list(entries(fields, row.state))
+                found[row.id] = values_of(row.state)
         later.take(len(ids))
         return found
 
