@@ -55,6 +55,7 @@ def test_nothing_that_stands_there_is_an_error(text: str) -> None:
 def test_sorters_are_completed() -> None:
     """Each field once, with its sign."""
     assert completing.sorters("-mod") == ["-modified"]
+    assert completing.sorters("dur") == ["duration"]
     assert completing.sorters("-modified,i") == ["-modified,id"]
     assert "-modified,-modified" not in completing.sorters("-modified,-")
 

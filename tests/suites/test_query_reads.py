@@ -23,7 +23,18 @@ from tracker.stores.base import Advance, Commit, Counters, StatusStore
 
 HINTED = 'attributes.hint eq "yes"'
 """A filter that is decided row by row."""
-SORTERS = ("id", "-created", "modified", "launched", "-launched", "completed", "-completed", "completionStatus,-modified", "-parentId")
+SORTERS = (
+    "id",
+    "-created",
+    "modified",
+    "launched",
+    "-launched",
+    "completed",
+    "-completed",
+    "completionStatus,-modified",
+    "-parentId",
+    "-duration",
+)
 
 
 @pytest.fixture(params=STORES)

@@ -133,7 +133,7 @@ async def test_what_runs_is_drawn_by_when_it_was_created(served) -> None:
 async def test_pages_of_a_list_have_each_task_once(served) -> None:
     """By the links alone, whatever it is sorted by."""
     client = await served(*tasks(60))
-    for sorters in ("-modified", "completed", "target.name", "-completionStatus,uniqueName"):
+    for sorters in ("-modified", "completed", "-duration", "target.name", "-completionStatus,uniqueName"):
         path, seen = f"/?limit=25&sorters={sorters}", list[str]()
         while path:
             page = await read(client, path)

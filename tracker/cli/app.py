@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from tracker.cli import (
-    auditing,
-    copying,
-    differing,
-    emitting,
-    exporting,
-    health,
-    histogram,
-    indexing,
-    parking,
-    publishing,
-    purging,
-    reading,
-    rebuilding,
-    replaying,
-    reporting,
-    running,
-    serving,
-    simulating,
-    tree,
-    watching,
-)
-
-app = typer.Typer(
-    name="tracker",
-    help="Folds task events from Kafka or log files into task statuses, exactly, whatever the order.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["--help", "-h"]},
-)
+COMMANDS = {
+    "run": "running.run",
+    "serve": "serving.serve",
+    "replay": "replaying.replay",
+    "rebuild": "rebuilding.rebuild",
+    "diff": "differing.diff",
+    "verify": "auditing.verify",
+    "rehearse": "copying.rehearse",
+    "copy": "copying.copy",
+    "list": "reading.list_",
+    "get": "reading.get",
+    "count": "reading.count",
+    "histogram": "histogram.histogram",
+    "tree": "tree.tree",
+    "why": "reading.why",
+    "watch": "watching.watch",
+    "status": "health.status",
+    "parked": "parking.app",
+    "index": "indexing.index",
+    "purge": "purging.purge",
+    "emit": "emitting.emit",
+    "publish": "publishing.publish",
+    "export": "exporting.export",
+    "report": "reporting.report",
+    "schema": "exporting.schema",
+    "demo": "running.demo",
+    "simulate": "simulating.simulate",
+}
+"""In the order in which help tells them: the module and the function, or the group of commands."""
 
 
 def _version(value: bool) -> None:
@@ -47,36 +46,28 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")] = False,
 ) -> None:
     """Folds task events from Kafka or log files into task statuses, exactly, whatever the order."""
 
 
-app.command("run")(running.run)
-app.command("serve")(serving.serve)
-app.command("replay")(replaying.replay)
-app.command("rebuild")(rebuilding.rebuild)
-app.command("diff")(differing.diff)
-app.command("verify")(auditing.verify)
-app.command("rehearse")(copying.rehearse)
-app.command("copy")(copying.copy)
-app.command("list")(reading.list_)
-app.command("get")(reading.get)
-app.command("count")(reading.count)
-app.command("histogram")(histogram.histogram)
-app.command("tree")(tree.tree)
-app.command("why")(reading.why)
-app.command("watch")(watching.watch)
-app.command("status")(health.status)
-app.add_typer(parking.app, name="parked")
-app.command("index")(indexing.index)
-app.command("purge")(purging.purge)
-app.command("emit")(emitting.emit)
-app.command("publish")(publishing.publish)
-app.command("export")(exporting.export)
-app.command("report")(reporting.report)
-app.command("schema")(exporting.schema)
-app.command("demo")(running.demo)
-app.command("simulate")(simulating.simulate)
+def app_of(name: str = "") -> typer.Typer:
+    """All commands, or the one of that name alone, where there is one: all of them take as long to load as most of them to run."""
+    app = typer.Typer(
+        name="tracker",
+        help=_root.__doc__,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
+    app.callback()(_root)
+    for each in [name] if name in COMMANDS else COMMANDS:
+        module, _, member = COMMANDS[each].partition(".")
+        found = getattr(import_module(f"tracker.cli.{module}"), member)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=each)
+        else:
+            app.command(each)(found)
+    return app

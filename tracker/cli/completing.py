@@ -25,12 +25,12 @@ _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"?|[(),]|[^\s()",]+')
 
 def sorters(incomplete: str) -> list[str]:
     """The fields of ``--sort``, with the sign that was typed."""
-    from tracker.query.fields import FIELDS
+    from tracker.query.fields import SORTABLE
 
     before, comma, last = incomplete.rpartition(",")
     sign = "-" if last.startswith("-") else ""
     named = {name.removeprefix("-") for name in before.split(",")}
-    return _whole(before + comma + sign, last.removeprefix("-"), (name for name in FIELDS if name not in named))
+    return _whole(before + comma + sign, last.removeprefix("-"), (name for name in SORTABLE if name not in named))
 
 
 def field(incomplete: str) -> list[str]:

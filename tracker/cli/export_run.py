@@ -44,13 +44,14 @@ class Wanted:
 
 def export_tasks(url: str, wanted: Wanted, *, shown: bool) -> list[str]:
     """Export, and say what was done, for people; ``shown``: with a progress bar. Raises our errors."""
-    from tracker.query.blocking import connect
+    with without_collector():  # from here on: importing libraries makes it run too
+        from tracker.query.blocking import connect
 
-    if wanted.format in ("parquet", "arrow"):
-        needs("pyarrow", f"--format {wanted.format}")
-    since = wanted.since if wanted.state is None else _state_read(wanted.state, wanted.filters)
-    with connect(url) as tasks:
-        return tasks.ask(lambda snapshot: _export(snapshot, wanted, since, shown=shown))
+        if wanted.format in ("parquet", "arrow"):
+            needs("pyarrow", f"--format {wanted.format}")
+        since = wanted.since if wanted.state is None else _state_read(wanted.state, wanted.filters)
+        with connect(url) as tasks:
+            return tasks.ask(lambda snapshot: _export(snapshot, wanted, since, shown=shown))
 
 
 def _export(snapshot: Snapshot, wanted: Wanted, since: Place | None, *, shown: bool) -> list[str]:
@@ -62,7 +63,7 @@ def _export(snapshot: Snapshot, wanted: Wanted, since: Place | None, *, shown: b
     if wanted.state is not None and revision == at.revision:
         return [f"nothing changed since revision {revision}: nothing written"]
     total = (snapshot.count(wanted.where) if since is None else snapshot.changed_count(since.revision, 10**9)) if shown else None
-    with progress_bar(total) as advance, without_collector():
+    with progress_bar(total) as advance:
         written, notes = _WRITERS[wanted.format](snapshot, wanted, since, at, advance)
     if wanted.state is not None:
         _state_write(wanted.state, at, wanted.filters)

@@ -74,7 +74,7 @@ def clause(node: Node, *, negated: bool = False) -> Clause:
         return (or_ if negated else and_)(*(clause(each, negated=negated) for each in node.nodes))
     if not isinstance(node, Compare | In | IsNull):
         return (and_ if negated else or_)(*(clause(each, negated=negated) for each in node.nodes))
-    column = _column(node.field)
+    column = column_of(node.field)
     if isinstance(node, IsNull):
         if node.field.column in ("completed", "completion_status"):
             return _in_states(("COMPLETED",), negated=not negated)
@@ -118,7 +118,8 @@ def _is_null_in_deleted(field: Field) -> bool:
     return field.column not in ("id", "revision")
 
 
-def _column(field: Field) -> ColumnElement[Any]:
+def column_of(field: Field) -> ColumnElement[Any]:
+    """A field's column, or what it is computed of."""
     if field.kind is Kind.DURATION:
         return functions.microseconds(_TASK.completed) - functions.microseconds(_TASK.launched)
     return _TASK[field.column]
@@ -158,7 +159,7 @@ def _launched_by(folded: tuple[Value, ...]) -> Clause:
 
 def _comparable(field: Field, *, whole: bool) -> ColumnElement[Any]:
     """The column as it compares. Of a word the whole is looked for as it is stored, so that its index serves; it is ASCII."""
-    column = _column(field)
+    column = column_of(field)
     if field.kind is Kind.TEXT:
         return functions.casefold(column)
     return functions.lower(column) if field.kind is Kind.WORD and not whole else column
@@ -189,7 +190,7 @@ def after_clause(order: Order, key: Key) -> Clause:
     ways: list[Clause] = []
     same: list[Clause] = []
     for sort, value in zip(order, key, strict=True):
-        column = _TASK[sort.field.column]
+        column = column_of(sort.field)
         if value is not None:  # nulls are last: nothing comes after one
             later = column < value if sort.descending else column > value
             ways.append(and_(*same, or_(later, column.is_(None)) if sort.field.nullable else later))
@@ -198,12 +199,12 @@ def after_clause(order: Order, key: Key) -> Clause:
     if first.field.nullable or value is None:
         return or_(*ways)
     # Follows from the rest, and gives the first column's index a place to begin.
-    column = _TASK[first.field.column]
+    column = column_of(first.field)
     return and_(column <= value if first.descending else column >= value, or_(*ways))
 
 
 def ordering(sort: Sort) -> ColumnElement[Any]:
     """The ORDER BY term: nulls last in both directions."""
-    column = _TASK[sort.field.column]
+    column = column_of(sort.field)
     ordered = column.desc() if sort.descending else column.asc()
     return ordered.nulls_last() if sort.field.nullable else ordered

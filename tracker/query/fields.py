@@ -90,7 +90,7 @@ FIELDS = _by_name(
     Field("launched", "launched", Kind.TIME, nullable=True),
     Field("completed", "completed", Kind.TIME, nullable=True),
 )
-"""Those with a column, by name: they can be sorted and counted by. ``sourceId`` is SailPoint's name for ``target.id``."""
+"""Those with a column, by name: they can be counted by. ``sourceId`` is SailPoint's name for ``target.id``."""
 
 DECODED = _by_name(
     Field("taskDefinitionSummary.id", "", Kind.ID, nullable=True),
@@ -122,6 +122,9 @@ KNOWN = {**FIELDS, **DECODED, **CLOCKED}
 
 TOOK = Field("duration", "completed - launched", Kind.DURATION, nullable=True)
 """How long a task took that was launched and is completed."""
+
+SORTABLE = {**FIELDS, TOOK.name: TOOK}
+"""All that can be sorted by."""
 
 DOCUMENTS = ("attributes", "taskDefinitionSummary.arguments")
 """Objects with any keys: ``attributes.KEY`` is a field, and ``attributes.KEY.MEMBER`` what is inside of one."""

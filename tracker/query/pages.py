@@ -13,7 +13,7 @@ from typing import Generic, TypeAlias, TypeVar
 import msgspec
 
 from tracker.errors import UsageError
-from tracker.query.fields import FIELDS, Field, suggestion
+from tracker.query.fields import FIELDS, SORTABLE, Field, Kind, suggestion
 
 DEFAULT_SORTERS = "created,id"
 MAX_SORTERS = 8
@@ -58,9 +58,9 @@ def parse_sorters(text: str | None) -> Order:
     for part in (text or DEFAULT_SORTERS).split(","):
         name = part.strip()
         descending = name.startswith("-")
-        field = FIELDS.get(name.removeprefix("-"))
+        field = SORTABLE.get(name.removeprefix("-"))
         if field is None:
-            known = suggestion(name.removeprefix("-"), FIELDS) or "; fields are " + ", ".join(FIELDS)
+            known = suggestion(name.removeprefix("-"), SORTABLE) or "; fields are " + ", ".join(SORTABLE)
             raise UsageError(f'sorters: expected fields with "-" before those that descend, such as -modified,id; found "{name}"{known}')
         if any(sort.field is field for sort in order):
             raise UsageError(f'sorters: "{field.name}" is named twice')
@@ -91,7 +91,7 @@ def from_cursor(order: Order, cursor: str) -> Key:
     if held.sorters != sorters_text(order) or len(held.key) != len(order):
         raise UsageError(f'the cursor belongs to a listing sorted by "{held.sorters}", not by "{sorters_text(order)}"')
     for sort, value in zip(order, held.key, strict=True):
-        fits = (value is None and sort.field.nullable) or type(value) is (int if sort.field.kind.value == "number" else str)
+        fits = (value is None and sort.field.nullable) or type(value) is (int if sort.field.kind in (Kind.NUMBER, Kind.DURATION) else str)
         if not fits or (type(value) is int and not -(2**63) <= value < 2**63):
             raise UsageError(f'the cursor has no value of "{sort.field.name}" to go on from')
     return held.key

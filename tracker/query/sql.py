@@ -20,7 +20,7 @@ from tracker.model.limits import Limits
 from tracker.model.records import Place
 from tracker.query import attributes, functions
 from tracker.query.base import Facts, Row, Scan
-from tracker.query.clauses import Clause, after_clause, clause, is_of_living, ordering, split
+from tracker.query.clauses import Clause, after_clause, clause, column_of, is_of_living, ordering, split
 from tracker.query.fields import Field, Kind
 from tracker.query.pages import BY_ID, Key, Order, Sort
 from tracker.query.predicate import compile_predicate
@@ -176,7 +176,7 @@ class SqlSnapshot(ABC):
         if not first.field.nullable:
             yield from self._rows(_listing(where, order, after, limit).offset(offset), few=few)
             return
-        column = _TASK[first.field.column]
+        column = column_of(first.field)
         if after is None or after[0] is not None:
             valued = (Sort(replace(first.field, nullable=False), first.descending), *order[1:])
             number = 0
@@ -356,7 +356,7 @@ def _pair(row: tuple[Any, ...]) -> tuple[Any, Any]:
 
 
 def _listing(where: Said | None, order: Order, after: Key | None, limit: int | None) -> Select[Any]:
-    statement = select(_TASK.id, _TASK.revision, _TASK.registers, *(functions.plain(_TASK[sort.field.column]) for sort in order))
+    statement = select(_TASK.id, _TASK.revision, _TASK.registers, *(functions.plain(column_of(sort.field)) for sort in order))
     statement = statement.where(not_(_TASK.deleted)).order_by(*map(ordering, order)).limit(limit)
     if where is not None:
         statement = statement.where(where.clause)
@@ -364,7 +364,7 @@ def _listing(where: Said | None, order: Order, after: Key | None, limit: int | N
         return statement.where(after_clause(order, after))
     # Deleted tasks have nulls, which stand first in an index: the first page begins behind them (1,000 of them took it 4 ms).
     first = order[0].field
-    return statement if first.nullable or first.kind is Kind.ID else statement.where(_TASK[first.column].is_not(None))
+    return statement if first.nullable or first.kind is Kind.ID else statement.where(column_of(first).is_not(None))
 
 
 def _living(statement: Select[Any], where: Said | None) -> Select[Any]:

@@ -21,8 +21,10 @@ def page(found: Findings, *, store: str, title: str = "Task report") -> str:
 
     Raises UsageError where the extra is not installed.
     """
+    from tracker.analytics.lean import with_numpy
     from tracker.errors import UsageError
 
+    with_numpy()
     try:
         from tracker.analytics.report.html import page as made
 

@@ -169,6 +169,8 @@ def _row(task: dict[str, Any], now: datetime, at: Place) -> Row:
 
 
 def _key(task: dict[str, Any], field: str) -> str:
+    if field == "duration":
+        return f"{task['launched']} {task['completed']}" if task["launched"] and task["completed"] else ""
     value: Any = task
     for name in ["target", "id"] if field == "sourceId" else field.split("."):
         value = None if value is None else value.get(name, task["tracker"].get(name))

@@ -40,7 +40,7 @@ COLUMNS = {
         Column("progress", "Progress", "percentComplete", descends=True),
         Column("launcher", "Launcher", "launcher"),
         Column("target", "Target", "target.name"),
-        Column("duration", "Took", None, is_number=True),
+        Column("duration", "Took", "duration", is_number=True, descends=True),
         Column("modified", "Changed", "modified", is_number=True, descends=True),
         Column("created", "Created", "created", is_number=True, descends=True),
         Column("launched", "Launched", "launched", is_number=True, descends=True),
