@@ -65,6 +65,6 @@ def create_app(
     app.add_middleware(Gate, access=access, rate=Rate(rate), root_path=root_path, hosts=hosts)
     app.add_middleware(Measured, meters=meters)  # the outermost: it sees what the gate refuses too
     for router in (*(module.router for module in (task_status, oauth, tasks_api, tables, live, metrics, health)), *PAGES):
-        app.include_router(router)
+        app.router.routes += router.routes  # as they are: `include_router` would make each anew, when the first request comes
     openapi.describe(app)
     return app
