@@ -159,14 +159,14 @@ async def events(hub: Hub, view: View, since: str | None, slow: asyncio.Event) -
     while True:
         follower = Follower(view, slow)
         try:
-            if since is not None:
-                await _resume(hub, follower, since)
-            live = _follow(hub, follower, resumed=since is not None)
-            parts = [live] if since is not None else [_snapshot(hub, follower), live]
-            for part in parts:
-                async with aclosing(part) as chunks:
-                    async for chunk in chunks:
-                        yield chunk
+            async with AsyncExitStack() as joined:
+                if since is not None:
+                    await _resume(hub, follower, since)
+                begin = _snapshot(hub, follower, joined) if since is None else _catch_up(hub, follower, joined, resumed=True)
+                for part in (begin, _ticks(follower)):
+                    async with aclosing(part) as chunks:
+                        async for chunk in chunks:
+                            yield chunk
             reason, again = follower.lost, follower.again
         except (Resync, StoreChanged) as error:
             reason, again = str(error), True
@@ -178,15 +178,14 @@ async def events(hub: Hub, view: View, since: str | None, slow: asyncio.Event) -
         since = None
 
 
-async def _snapshot(hub: Hub, follower: Follower) -> AsyncGenerator[bytes, None]:
-    """``reset``, ``snapshot`` and ``ready``. Each page is of its own moment: what changed since the first is told afterwards."""
+async def _snapshot(hub: Hub, follower: Follower, joined: AsyncExitStack) -> AsyncGenerator[bytes, None]:
+    """``reset``, ``snapshot`` and ``ready``. Each page is of its own moment: what changed since the first is told afterwards.
+
+    Who has all on one page joins the others in the same turn: with hundreds that come at once, each would have to be told seconds of changes.
+    """
     lens, where = Lens(follower.view), follower.view.where
 
-    def begin(snapshot: Snapshot) -> tuple[int, str, bytes]:
-        revision = snapshot.revision()
-        return revision, to_token(snapshot.store, revision), place(snapshot, clock())
-
-    def page(snapshot: Snapshot, after: Key | None) -> tuple[list[str], list[bytes], Key | None]:
+    def page(snapshot: Snapshot, after: Key | None = None) -> tuple[list[str], list[bytes], Key | None]:
         scan = Scan(SCAN_LIMIT)
         ids, tasks, size_bytes = list[str](), list[bytes](), 0
         for row in snapshot.rows(where, BY_ID, after=after, limit=PAGE_TASKS, scan=scan):
@@ -197,19 +196,34 @@ async def _snapshot(hub: Hub, follower: Follower) -> AsyncGenerator[bytes, None]
                 return ids, tasks, row.key
         return ids, tasks, scan.last if scan.ended else None
 
-    follower.base, follower.token, at = await hub.read(begin)
-    if where is not None:
-        follower.shown = set()
+    def first(snapshot: Snapshot) -> tuple[int, str, bytes, tuple[list[str], list[bytes], Key | None]]:
+        revision = snapshot.revision()
+        return revision, to_token(snapshot.store, revision), place(snapshot, clock()), page(snapshot)
+
+    missed_ticks: list[Tick] | None = None
+    async with hub.turns:
+        follower.base, follower.token, at, (ids, tasks, after) = await hub.tasks.ask(first)
+        if where is not None:
+            follower.shown = set()
+        token = follower.token
+        if after is None:
+            missed_ticks, _ = await _join(hub, follower, lens, joined)
     yield event("reset", at, "")  # who is cut off before it has all must not go on from a token of before
-    after: Key | None = None
     while True:
-        ids, tasks, after = await hub.read(lambda snapshot, after=after: page(snapshot, after))  # type: ignore[misc]
         follower.show(ids)
         if tasks:
             yield event("snapshot", b"[%b]" % b",".join(tasks))
         if after is None:
             break
-    yield event("ready", at, follower.token)
+        ids, tasks, after = await hub.read(lambda snapshot, after=after: page(snapshot, after))  # type: ignore[misc]
+    yield event("ready", at, token)
+    if missed_ticks is not None:
+        for message in follower.catch_up(missed_ticks):
+            yield message
+    else:
+        async with aclosing(_catch_up(hub, follower, joined, resumed=False)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
 
 async def _resume(hub: Hub, follower: Follower, since: str) -> None:
@@ -229,19 +243,12 @@ async def _resume(hub: Hub, follower: Follower, since: str) -> None:
         raise Resync(f"more than {MAX_BEHIND:,} tasks have changed since the token")
 
 
-async def _follow(hub: Hub, follower: Follower, *, resumed: bool) -> AsyncGenerator[bytes, None]:
-    """What changed since the follower's base (then ``ready``, if it has not had that), and then every tick, until the follower is lost."""
-    is_known = follower.view.where is None or follower.shown is not None
+async def _catch_up(hub: Hub, follower: Follower, joined: AsyncExitStack, *, resumed: bool) -> AsyncGenerator[bytes, None]:
+    """What changed since the follower's base, until it has joined the others (then ``ready``, if it has not had that)."""
     lens = Lens(follower.view)
 
     def some(snapshot: Snapshot) -> Tick:
         return missed(snapshot, follower.base, follower.view, lens, clock())
-
-    def rest(snapshot: Snapshot) -> tuple[list[Tick], set[str] | None]:
-        made = [some(snapshot)]
-        while not made[-1].is_all:
-            made.append(missed(snapshot, made[-1].revision, follower.view, lens, clock()))
-        return made, None if is_known else _matching(snapshot, follower.view)
 
     def is_far(snapshot: Snapshot) -> bool:
         return snapshot.changed_count(follower.base, MISSED_IDS + 1) > MISSED_IDS
@@ -249,19 +256,32 @@ async def _follow(hub: Hub, follower: Follower, *, resumed: bool) -> AsyncGenera
     while await hub.tasks.ask(is_far, small=True):
         for message in follower.catch_up([await hub.read(some)]):
             yield message
-    async with AsyncExitStack() as stack:
-        async with hub.turns:  # between the first tick that is kept for it and the last that it catches up with there is no waiting
-            await stack.enter_async_context(hub.following(follower))
-            made, shown = await hub.tasks.ask(rest)
-        for message in follower.catch_up(made):
-            yield message
-        if not is_known:
-            follower.shown = shown
-        if resumed:
-            yield event("ready", made[-1].at, follower.token)
-        async with aclosing(_ticks(follower)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+    is_known = follower.view.where is None or follower.shown is not None
+    async with hub.turns:
+        made, shown = await _join(hub, follower, lens, joined)
+    for message in follower.catch_up(made):
+        yield message
+    if not is_known:
+        follower.shown = shown
+    if resumed:
+        yield event("ready", made[-1].at, follower.token)
+
+
+async def _join(hub: Hub, follower: Follower, lens: Lens, joined: AsyncExitStack) -> tuple[list[Tick], set[str] | None]:
+    """The follower gets every tick from now on. What it has missed until then, and, if that is not known, the ids of all that matches.
+
+    It is its turn: between the first tick that is kept for it and the last that it has missed there is no waiting.
+    """
+    is_known = follower.view.where is None or follower.shown is not None
+
+    def rest(snapshot: Snapshot) -> tuple[list[Tick], set[str] | None]:
+        made = [missed(snapshot, follower.base, follower.view, lens, clock())]
+        while not made[-1].is_all:
+            made.append(missed(snapshot, made[-1].revision, follower.view, lens, clock()))
+        return made, None if is_known else _matching(snapshot, follower.view)
+
+    await joined.enter_async_context(hub.following(follower))
+    return await hub.tasks.ask(rest)
 
 
 def _matching(snapshot: Snapshot, view: View) -> set[str] | None:
