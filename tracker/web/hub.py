@@ -32,8 +32,8 @@ MAX_TICKS = 100
 """Not taken by a client: 10 s of them, which no network that works needs."""
 MAX_PENDING_BYTES = 8_000_000
 RETRY_AFTER_S = 5
-MAX_READERS = 2
-"""Clients for which the store is read at the same time, as they come: more would keep the look that all others wait for from the processor."""
+MAX_READERS = 1
+"""Clients for which the store is read at the same time, as they come: two would take most of the processor from the look that all others wait for."""
 
 
 class Follower:
