@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from functools import partial
 from itertools import islice
 from typing import Annotated
 
@@ -205,9 +206,8 @@ async def _snapshot(hub: Hub, follower: Follower, joined: AsyncExitStack) -> Asy
         follower.base, follower.token, at, (ids, tasks, after) = await hub.tasks.ask(first)
         if where is not None:
             follower.shown = set()
-        token = follower.token
         if after is None:
-            missed_ticks, _ = await _join(hub, follower, lens, joined)
+            missed_ticks, _ = await _join(hub, follower, lens, joined, is_known=True)
     yield event("reset", at, "")  # who is cut off before it has all must not go on from a token of before
     while True:
         follower.show(ids)
@@ -215,8 +215,8 @@ async def _snapshot(hub: Hub, follower: Follower, joined: AsyncExitStack) -> Asy
             yield event("snapshot", b"[%b]" % b",".join(tasks))
         if after is None:
             break
-        ids, tasks, after = await hub.read(lambda snapshot, after=after: page(snapshot, after))  # type: ignore[misc]
-    yield event("ready", at, token)
+        ids, tasks, after = await hub.read(partial(page, after=after))
+    yield event("ready", at, follower.token)
     if missed_ticks is not None:
         for message in follower.catch_up(missed_ticks):
             yield message
@@ -258,7 +258,7 @@ async def _catch_up(hub: Hub, follower: Follower, joined: AsyncExitStack, *, res
             yield message
     is_known = follower.view.where is None or follower.shown is not None
     async with hub.turns:
-        made, shown = await _join(hub, follower, lens, joined)
+        made, shown = await _join(hub, follower, lens, joined, is_known=is_known)
     for message in follower.catch_up(made):
         yield message
     if not is_known:
@@ -267,12 +267,11 @@ async def _catch_up(hub: Hub, follower: Follower, joined: AsyncExitStack, *, res
         yield event("ready", made[-1].at, follower.token)
 
 
-async def _join(hub: Hub, follower: Follower, lens: Lens, joined: AsyncExitStack) -> tuple[list[Tick], set[str] | None]:
-    """The follower gets every tick from now on. What it has missed until then, and, if that is not known, the ids of all that matches.
+async def _join(hub: Hub, follower: Follower, lens: Lens, joined: AsyncExitStack, *, is_known: bool) -> tuple[list[Tick], set[str] | None]:
+    """The follower gets every tick from now on. What it has missed until then, and, unless it ``is_known`` what it was shown, the ids of all that matches.
 
     It is its turn: between the first tick that is kept for it and the last that it has missed there is no waiting.
     """
-    is_known = follower.view.where is None or follower.shown is not None
 
     def rest(snapshot: Snapshot) -> tuple[list[Tick], set[str] | None]:
         made = [missed(snapshot, follower.base, follower.view, lens, clock())]
