@@ -34,7 +34,8 @@ from tests.crash.fleet import Fleet, Worker
 from tests.crash.oracle import differences, expect_log, summed
 from tests.crash.proxy import Proxies
 from tests.crash.stalls import Stalls
-from tests.services.kafka import AIOKafkaAdminClientClosing, free_port
+from tests.ports import free_port
+from tests.services.kafka import AIOKafkaAdminClientClosing
 from tracker.errors import TrackerError
 from tracker.model.records import TopicPartition
 from tracker.stores.base import PartitionStatus, StatusStore

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from tests.services.kafka import CLUSTER_ID, IMAGE, free_port, properties, wait_until_ready
+from tests.containers import restart
+from tests.ports import free_port
+from tests.services.kafka import CLUSTER_ID, IMAGE, properties, wait_until_ready
 
 POSTGRES = "postgres:17"
 START_S = 60.0
@@ -51,7 +53,7 @@ class Container:
 
     def restart(self) -> None:
         """In order, and up again."""
-        docker("restart", "-t", "10", self.id)
+        restart(self.id, grace_s=10)
 
     def kill(self) -> None:
         """End all that is in it by SIGKILL."""

@@ -15,7 +15,7 @@ import sys
 from types import TracebackType
 from typing import Self
 
-from tests.services.kafka import free_port
+from tests.ports import free_port
 
 CHUNK_BYTES = 65_536
 CLOSED = "closed"

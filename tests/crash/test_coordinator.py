@@ -16,7 +16,8 @@ from aiokafka.admin.client import AIOKafkaAdminClient
 from tests.crash.containers import Container, NoDocker, docker
 from tests.crash.crash_log import produce_all, records
 from tests.crash.scene import ends_of, fleet, log_of, read_all, tend_until, wrong
-from tests.services.kafka import CLUSTER_ID, IMAGE, AIOKafkaAdminClientClosing, free_port, wait_until_ready
+from tests.ports import free_port
+from tests.services.kafka import CLUSTER_ID, IMAGE, AIOKafkaAdminClientClosing, wait_until_ready
 
 TOPIC = "moved"
 BROKERS = 3

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from tests.ports import free_port
 from tests.sdk.venvs import required
 
 from .snippets import ROOT, Block, blocks, environment, run
@@ -82,13 +83,6 @@ def test_forwarded_headers_are_believed(address: str, folder: Path) -> None:
     while "203.0.113.9" not in (log := (folder / "server.log").read_text(encoding="utf-8")) and time.monotonic() < until:
         threading.Event().wait(0.02)  # its line is written after the answer
     assert "203.0.113.9" in log
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,6 +21,9 @@ from typing import Any, Protocol
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+
+from tests import containers
+from tests.ports import free_port
 
 KAFKA_VERSION = "4.1.0"
 IMAGE = f"apache/kafka:{KAFKA_VERSION}"
@@ -58,14 +60,6 @@ class Broker(Protocol):
     def resume(self) -> None: ...
 
     def stop(self) -> None: ...
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def certificate(folder: Path) -> Path | None:
@@ -246,7 +240,7 @@ class ContainerBroker:
             raise
 
     def restart(self) -> None:
-        self._container.get_wrapped_container().restart(timeout=15)
+        containers.restart(self._container.get_wrapped_container().id, grace_s=15)
         wait_until_ready(self.bootstrap)
 
     def pause(self) -> None:

@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from .postgres import NoServer, Server, free_port
+from tests.ports import free_port
+
+from .postgres import NoServer, Server
 
 POOL = 3
 """Connections to the server: fewer than the tests have to PgBouncer, so that transactions change over between them."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -15,6 +14,9 @@ from time import monotonic, sleep
 from typing import Protocol
 
 import psycopg
+
+from tests import containers
+from tests.ports import free_port
 
 PASSWORD = "correct-horse"
 SETTINGS = {"max_connections": "60", "fsync": "off", "shared_buffers": "128MB"}
@@ -39,14 +41,6 @@ class Server(Protocol):
     def restart(self) -> None: ...
 
     def stop(self) -> None: ...
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def new_database(server: Server, name: str | None = None) -> str:
@@ -129,8 +123,11 @@ class Container:
 
     def restart(self) -> None:
         """At once, as after a crash."""
-        subprocess.run(["docker", "restart", "-t", "0", self._id], capture_output=True, timeout=60, check=True)
-        answering(self.url)
+        containers.restart(self._id, grace_s=0)
+        try:
+            answering(self.url)
+        except psycopg.OperationalError as error:
+            raise RuntimeError(f"{self.how} did not come back: {error}\n{containers.last_words(self._id)}") from error
 
     def stop(self) -> None:
         """Away with it."""

@@ -6,13 +6,14 @@ import time
 
 import pytest
 
+from tests.ports import free_port
 from tracker.emit.base import Outgoing
 from tracker.emit.kafka import CONTENT_TYPE, KafkaEmitter
 from tracker.errors import EmitError, UsageError
 from tracker.model.records import Position, TopicPartition
 from tracker.sources.kafka_config import parse_kafka_config
 
-from .kafka import Broker, free_port
+from .kafka import Broker
 from .reading import MakeTopic, claim, read, source
 
 

@@ -11,12 +11,13 @@ import pytest
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.admin import RecordsToDelete
 
+from tests.ports import free_port
 from tracker.errors import Lost, LostOffset, SourceChanged, SourceError, SourceUnavailable
 from tracker.model.records import Position
 from tracker.sources.kafka import KafkaSource
 from tracker.sources.kafka_config import read_kafka_config
 
-from .kafka import PASSWORD, USER, AIOKafkaAdminClientClosing, Broker, free_port, produce
+from .kafka import PASSWORD, USER, AIOKafkaAdminClientClosing, Broker, produce
 from .reading import DEADLINE_S, QUICK, MakeTopic, claim, moved, numbered, read, source, values
 
 

@@ -102,8 +102,10 @@ def test_a_server_that_is_killed_in_between_changes_nothing(postgres: Server, da
 
         thread = threading.Thread(target=twice)
         thread.start()
-        yield
-        thread.join(60)
+        try:
+            yield
+        finally:
+            thread.join(180)
         assert not failed
 
     read = project(database, log, restarting)

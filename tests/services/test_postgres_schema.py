@@ -13,6 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
+from tests.ports import free_port
 from tests.unit.query_store import commit, event
 from tracker.errors import NotFound, StoreError, StoreMismatch, StoreUnavailable
 from tracker.query.postgres import PostgresReader
@@ -24,7 +25,7 @@ from tracker.stores.postgres_url import address
 from tracker.stores.tables import metadata
 from tracker.testing.stores.values import in_threads, position, write
 
-from .postgres import PASSWORD, Container, Server, answering, free_port, new_database
+from .postgres import PASSWORD, Container, Server, answering, new_database
 
 
 def assert_schema_is_ours(database: str) -> None:

@@ -15,13 +15,14 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.admin import NewPartitions
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from tests.ports import free_port
 from tests.publish.topic_suite import FIRST, StatusTopicSuite, Topics, records
 from tracker.emit.kafka_statuses import KafkaStatusTopic
 from tracker.emit.statuses import StatusRecord
 from tracker.errors import EmitError, EmitUnavailable, TopicUnfit
 from tracker.sources.kafka_config import parse_kafka_config
 
-from .kafka import USER, AIOKafkaAdminClientClosing, Broker, free_port, produce
+from .kafka import USER, AIOKafkaAdminClientClosing, Broker, produce
 from .reading import MakeTopic
 
 pytestmark = pytest.mark.timeout(120)

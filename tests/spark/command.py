@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.services.kafka import free_port
+from tests.ports import free_port
 from tracker.errors import TrackerError
 from tracker.rebuild.run import noted
 from tracker.stores.open import open_shadow
