@@ -28,7 +28,9 @@ def installed(name: str) -> Path:
     ready = venv / "ready"
     if not ready.exists():
         _run([sys.executable, "-m", "venv", "--clear", str(venv)])
-        pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1"]
+        # Where nothing is required and there is no index, that shall be known at once.
+        retries = "5" if _all_required() else "1"
+        pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", retries]
         _run([*pip, "-r", str(pins)])
         ready.touch()
     return venv / "bin"
@@ -40,9 +42,13 @@ def required(name: str) -> Path:
         return installed(name)
     except NotInstalled as reason:
         sentence = f"{name} is not there: {reason}"
-    if os.environ.get("TRACKER_REQUIRE_SERVICES") == "1":
+    if _all_required():
         pytest.fail(f"{sentence}, and TRACKER_REQUIRE_SERVICES=1")
     pytest.skip(sentence)
+
+
+def _all_required() -> bool:
+    return os.environ.get("TRACKER_REQUIRE_SERVICES") == "1"
 
 
 def _run(command: list[str]) -> None:

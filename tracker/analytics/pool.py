@@ -25,8 +25,8 @@ from tracker.query.base import Row
 
 LEAST_ROWS = 50_000
 """Of fewer rows the processes would have started when one is done."""
-SENT_ROWS, SENT_BYTES = 2_048, 4_000_000
-"""To a process at once: some 3 MB there and 2 MB back; more would be held by both sides."""
+SENT_ROWS, SENT_BYTES = 1_024, 2_000_000
+"""To a process at once: some 1.5 MB there and 1 MB back, which both sides hold several times over. Twice as much takes no less time."""
 _Sent = list[tuple[str, int, bytes, str]]
 """Ids, revisions, states and kinds of change."""
 
