@@ -32,7 +32,6 @@ SETTINGS = {
     "spark.log.level": "ERROR",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
-    "spark.driver.memory": "4g",
     "spark.sql.shuffle.partitions": "8",
     # Spark's figures of all stages of a run are asked for at its end.
     "spark.ui.retainedStages": "10000",

@@ -13,11 +13,12 @@ import pytest
 from tests.naive.workload import lines
 from tests.rebuild.logs import NOW, Stopped, hash_of, live_in, log_in, stop_at, url, worked
 from tracker import replay
-from tracker.analytics.spark import reading
+from tracker.analytics.spark import folding, reading
 from tracker.analytics.spark.loading import SparkFold, opened
 from tracker.errors import TooManyParked
 from tracker.rebuild.logs import Logs
 from tracker.rebuild.run import Order, Outcome, Rebuild
+from tracker.replay.runs import unpacked
 from tracker.stores.base import Counters
 from tracker.stores.open import open_contents
 
@@ -74,6 +75,18 @@ def test_a_new_store_and_its_worker(spark: SparkSession, tmp_path: Path) -> None
     worked(store, log)
     assert counters_of(store).read == 2 * 482
     assert is_as_replayed(store, tmp_path, log)
+
+
+def test_no_partition_that_the_driver_gets_is_large(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """States to be stored come in order, in partitions of about the size that is set, however many there are and whatever Spark's own number is."""
+    monkeypatch.setattr(folding, "PARTITION_BYTES", 8_000)
+    with folding.fold_events(reading.read_jsonl(spark, str(log_in(tmp_path)))) as folded:
+        partitions = [[write for row in rows for write in unpacked(row[0])] for rows in folded.frames().rdd.glom().collect()]
+        sizes = [sum(len(write.registers) for write in writes) for writes in partitions]
+        assert sum(sizes) > 5 * 8_000
+        assert max(sizes) < 3 * 8_000
+        expected = [(row["id"], bytes(row["registers"])) for row in folded.states.toLocalIterator()]
+        assert [(write.task_id, write.registers) for writes in partitions for write in writes] == expected
 
 
 @pytest.mark.parametrize("seam", ["building", "all is folded", "verified", "swapping"])

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from tracker.analytics.spark.batches import Sums
 
 
+PARTITION_BYTES = 16 << 20
+"""Of states in one partition of those that are to be stored. The driver gets a partition whole, holds it several times over, and has 1 GB of its own."""
+
+
 @dataclass(frozen=True)
 class Folded:
     """What was folded, as lazy dataframes over partial states that Spark keeps (in memory, else on the executors' disks) until `unpersist`.
@@ -69,10 +73,18 @@ class Folded:
         return sums
 
     def frames(self) -> DataFrame:
-        """The states ready to be stored, in order: `tracker.analytics.spark.batches.FRAME`."""
+        """The states ready to be stored, in order, in partitions of about `PARTITION_BYTES`: `tracker.analytics.spark.batches.FRAME`.
+
+        To know their number, all partial states are made first.
+        """
+        from pyspark.sql import functions as f
+
         from tracker.analytics.spark import batches
 
-        return _mapped(_together(self.parts), partial(batches.pack, self.limits), batches.FRAME)
+        size_bytes = self.parts.agg(f.sum(f.octet_length("registers"))).collect()[0][0] or 0
+        at_least = self.parts.sparkSession.sparkContext.defaultParallelism
+        together = _together(self.parts, max(at_least, -(-size_bytes // PARTITION_BYTES)))
+        return _mapped(together, partial(batches.pack, self.limits), batches.FRAME)
 
 
 def fold_events(*events: DataFrame, limits: Limits = DEFAULT_LIMITS) -> Folded:
@@ -134,10 +146,11 @@ def _records(events: DataFrame) -> DataFrame:
     )
 
 
-def _together(parts: DataFrame) -> DataFrame:
-    """The partial states, those of a task in one partition and one after the other, all in the order of the ids."""
+def _together(parts: DataFrame, partitions: int | None = None) -> DataFrame:
+    """The partial states, those of a task in one partition and one after the other, all in the order of the ids; None: as many as Spark likes."""
     states = parts.where("task_id is not null").select("task_id", "registers")
-    return states.repartitionByRange("task_id").sortWithinPartitions("task_id")
+    found = states.repartitionByRange("task_id") if partitions is None else states.repartitionByRange(partitions, "task_id")
+    return found.sortWithinPartitions("task_id")
 
 
 def _added(sums: DataFrame) -> DataFrame:
