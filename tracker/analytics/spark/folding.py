@@ -34,7 +34,7 @@ PARTITION_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Folded:
-    """What was folded, as lazy dataframes over partial states that Spark keeps (in memory, else on the executors' disks) until `unpersist`.
+    """What was folded, as lazy dataframes over partial states that Spark keeps on the executors' disks until `unpersist`.
 
     A context manager that does so at its end.
     """
@@ -94,11 +94,14 @@ def fold_events(*events: DataFrame, limits: Limits = DEFAULT_LIMITS) -> Folded:
 
     Nothing is read before one of the dataframes in the answer is asked for; then all is read once.
     """
+    from pyspark import StorageLevel
+
     from tracker.analytics.spark import batches
 
     if not events:
         raise UsageError("there is nothing to fold: give fold_events a dataframe of records")
-    parts = reduce(lambda one, other: one.unionByName(other), (_folded(each, limits) for each in events)).persist()
+    # Not in memory: of a log that is worth a Spark they would fill it, and what a task gives to the driver was lost where there is none left.
+    parts = reduce(lambda one, other: one.unionByName(other), (_folded(each, limits) for each in events)).persist(StorageLevel.DISK_ONLY)
     states = _mapped(_together(parts), partial(batches.merge, limits), batches.STATE)
     alive = states.where("not deleted").select("id", "registers")
     return Folded(
