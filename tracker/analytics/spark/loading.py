@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import chain, islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -152,5 +152,22 @@ def _parked(folded: Folded) -> list[ParkedRecord]:
 
 
 def _writes(folded: Folded) -> Iterator[Write]:
-    for row in folded.frames().toLocalIterator(prefetchPartitions=True):
-        yield from unpacked(row[0])
+    """The states in order. Each partition is a job of its own, the next of which is done meanwhile.
+
+    ``toLocalIterator`` of Spark 4.2 keeps all that it has given in the driver's memory.
+    """
+    frames = folded.frames().rdd
+    count = frames.getNumPartitions()
+
+    def taken(partition: int) -> list[Any]:
+        rows: list[Any] = frames.context.runJob(frames, list, [partition])
+        return rows
+
+    with ThreadPoolExecutor(1, thread_name_prefix="spark") as pool:
+        ahead = pool.submit(taken, 0)
+        for following in range(1, count + 1):
+            rows = ahead.result()
+            if following < count:
+                ahead = pool.submit(taken, following)
+            for row in rows:
+                yield from unpacked(row[0])
