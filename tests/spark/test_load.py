@@ -77,6 +77,15 @@ def test_a_new_store_and_its_worker(spark: SparkSession, tmp_path: Path) -> None
     assert is_as_replayed(store, tmp_path, log)
 
 
+def test_a_log_without_tasks(spark: SparkSession, tmp_path: Path) -> None:
+    """Nothing is stored of it but where workers go on, and what was counted."""
+    log, store = tmp_path / "events.jsonl", tmp_path / "status.db"
+    log.write_bytes(b'{"type":"com.example.other"}\n' * 3)
+    outcome = loaded(spark, store, log)
+    assert (outcome.note.state, outcome.note.tasks, outcome.note.read) == ("swapped", 0, 3)
+    assert is_as_replayed(store, tmp_path, log)
+
+
 def test_no_partition_that_the_driver_gets_is_large(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """States to be stored come in order, in partitions of about the size that is set, however many there are and whatever Spark's own number is."""
     monkeypatch.setattr(folding, "PARTITION_BYTES", 8_000)

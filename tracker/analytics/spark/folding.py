@@ -100,7 +100,7 @@ def fold_events(*events: DataFrame, limits: Limits = DEFAULT_LIMITS) -> Folded:
 
     if not events:
         raise UsageError("there is nothing to fold: give fold_events a dataframe of records")
-    # Not in memory: of a log that is worth a Spark they would fill it, and what a task gives to the driver was lost where there is none left.
+    # Memory is left to the jobs: of a log that is worth a Spark it would be full, and a smaller one is folded no slower without.
     parts = reduce(lambda one, other: one.unionByName(other), (_folded(each, limits) for each in events)).persist(StorageLevel.DISK_ONLY)
     states = _mapped(_together(parts), partial(batches.merge, limits), batches.STATE)
     alive = states.where("not deleted").select("id", "registers")

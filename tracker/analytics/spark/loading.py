@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -31,7 +32,7 @@ from tracker.stores.contents import Shadow
 from tracker.stores.open import open_shadow, open_store
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame, Row, SparkSession
 
 T = TypeVar("T")
 LOOK_EVERY_S = 0.5
@@ -147,27 +148,30 @@ def of_spark(text: str) -> TrackerError:
 def _parked(folded: Folded) -> list[ParkedRecord]:
     from tracker.analytics.spark.batches import refused_record
 
-    rows = folded.refused.orderBy("topic", "partition", "offset").toLocalIterator()
-    return [refused_record(row.asDict(recursive=True)) for row in rows]
+    return [refused_record(row.asDict(recursive=True)) for row in _rows(folded.refused.orderBy("topic", "partition", "offset"))]
 
 
 def _writes(folded: Folded) -> Iterator[Write]:
-    """The states in order. Each partition is a job of its own, the next of which is done meanwhile.
+    for row in _rows(folded.frames()):
+        yield from unpacked(row[0])
+
+
+def _rows(frame: DataFrame) -> Iterator[Row]:
+    """All rows in order. Each partition is a job of its own, the next of which is done while this one's rows are taken.
 
     ``toLocalIterator`` of Spark 4.2 keeps all that it has given in the driver's memory.
     """
-    frames = folded.frames().rdd
-    count = frames.getNumPartitions()
+    rdd = frame.rdd
 
-    def taken(partition: int) -> list[Any]:
-        rows: list[Any] = frames.context.runJob(frames, list, [partition])
+    def taken(partition: int) -> list[Row]:
+        rows: list[Row] = rdd.context.runJob(rdd, list, [partition])
         return rows
 
     with ThreadPoolExecutor(1, thread_name_prefix="spark") as pool:
-        ahead = pool.submit(taken, 0)
-        for following in range(1, count + 1):
-            rows = ahead.result()
-            if following < count:
-                ahead = pool.submit(taken, following)
-            for row in rows:
-                yield from unpacked(row[0])
+        waiting: deque[Future[list[Row]]] = deque()
+        for partition in range(rdd.getNumPartitions()):  # of nothing there may be none
+            waiting.append(pool.submit(taken, partition))
+            if len(waiting) > 1:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
