@@ -16,7 +16,9 @@ import pyarrow.compute as pc
 from tracker.analytics.attributes import Attribute, fitted, with_attributes
 from tracker.analytics.columns import ATTEMPT, DEFINITION, MESSAGE, RETURN, TARGET, TASKS, Column, Listed, Mapped, Struct, Type, Words
 from tracker.analytics.flat import Flat, Told, chunks, flatten, json_lines
+from tracker.errors import StoreError
 from tracker.fold.event import stamp_time
+from tracker.fold.state import DAMAGED
 
 BATCH_ROWS, BATCH_BYTES = 8_192, 16_000_000
 """Rows of a record batch, and no more bytes than about this."""
@@ -49,8 +51,10 @@ def _field(column: Column) -> pa.Field:
     return pa.field(column.name, arrow_type(column.type), column.nullable)
 
 
-_TARGET, _DEFINITION, _ATTEMPT, _MESSAGE, _RETURN = (list(arrow_type(each)) for each in (TARGET, DEFINITION, ATTEMPT, MESSAGE, RETURN))
-_TEXT = list(_MESSAGE[1].type)
+TARGET_FIELDS, DEFINITION_FIELDS, ATTEMPT_FIELDS, MESSAGE_FIELDS, RETURN_FIELDS = (
+    list(arrow_type(each)) for each in (TARGET, DEFINITION, ATTEMPT, MESSAGE, RETURN)
+)
+TEXT_FIELDS = list(MESSAGE_FIELDS[1].type)
 """Members of the structs, made once: a type takes as long as a hundred values."""
 
 
@@ -79,13 +83,17 @@ class Batches:
         """One chunk, as one batch."""
         flat = flatten(chunk)
         columns = _columns(flat)
+        self.add_attributes(columns, flat.attribute_values, len(flat))
+        return pa.record_batch([columns[name] for name in self.schema.names], schema=self.schema)
+
+    def add_attributes(self, columns: dict[str, pa.Array], of_key: Callable[[str], Iterable[tuple[int, Any]]], rows: int) -> None:
+        """The attributes' columns; ``of_key`` gives the rows that have an attribute, and its values."""
         for attribute in self.attributes:
-            values, misfits = fitted(flat, attribute)
+            values, misfits = fitted(of_key(attribute.key), rows, attribute)
             type_ = arrow_type(attribute.column.type)
             columns[attribute.name] = times(values) if type_ == _UTC else pa.array(values, type_)
             if misfits:
                 self.misfits[attribute.name] = self.misfits.get(attribute.name, 0) + misfits
-        return pa.record_batch([columns[name] for name in self.schema.names], schema=self.schema)
 
 
 class _Joined:
@@ -108,13 +116,17 @@ class _Joined:
         return self._array.slice(place.start, place.stop - place.start)
 
 
-def _parsed(texts: pa.Array) -> pa.Array:
-    return texts.cast(_NAIVE).view(_UTC)
+def parsed(texts: pa.Array) -> pa.Array:
+    """`times` of what is an array already. Raises `StoreError`."""
+    try:
+        return texts.cast(_NAIVE).view(_UTC)
+    except pa.ArrowInvalid as error:
+        raise StoreError(f"a stored state has a time that is none ({error}): {DAMAGED}") from error
 
 
 def times(texts: Sequence[str | None]) -> pa.Array:
     """Times from 26 characters of UTC each."""
-    return _parsed(pa.array(texts, pa.string()))
+    return parsed(pa.array(texts, pa.string()))
 
 
 def _columns(flat: Flat) -> dict[str, pa.Array]:
@@ -125,12 +137,12 @@ def _columns(flat: Flat) -> dict[str, pa.Array]:
     nested = [_target(flat, texts), _definition(flat, texts), _messages(flat, texts), _returns(flat, texts)]
     nested += [_attributes(flat, texts), _attempts(flat, texts, moments), _truncated(flat, texts)]
     texts.build(pa.string())
-    moments.build(pa.string(), _parsed)
+    moments.build(pa.string(), parsed)
     columns = {name: texts[place] for name, place in placed_texts.items()} | {
         name: moments[place] for name, place in placed_moments.items()
     }
-    columns["waitingSeconds"] = _seconds(columns["created"], moments[first_launched])
-    columns["durationSeconds"] = _seconds(columns["launched"], columns["completed"])
+    columns["waitingSeconds"] = seconds(columns["created"], moments[first_launched])
+    columns["durationSeconds"] = seconds(columns["launched"], columns["completed"])
     for column in TASKS:
         if isinstance(column.type, Words):
             columns[column.name] = dictionary(scalars[column.name], column.type)
@@ -143,7 +155,8 @@ _Made = Callable[[], tuple[str, pa.Array]]
 """A column that can be made once the texts and times are there."""
 
 
-def _seconds(start: pa.Array, end: pa.Array) -> pa.Array:
+def seconds(start: pa.Array, end: pa.Array) -> pa.Array:
+    """From one time to the other."""
     micros = pc.subtract(end, start).view(pa.int64())
     return pc.divide(micros.cast(pa.float64(), safe=False), _MICROS)  # beyond 285 years a double is not exact
 
@@ -172,7 +185,7 @@ def dictionary(values: Sequence[str | None], type_: Words) -> pa.Array:
 def _target(flat: Flat, texts: _Joined) -> _Made:
     found = flat.targets
     placed = [texts.place([None if each is None else each[member.name] for each in found]) for member in TARGET.members]
-    return lambda: ("target", _struct([texts[place] for place in placed], _TARGET, found))
+    return lambda: ("target", _struct([texts[place] for place in placed], TARGET_FIELDS, found))
 
 
 def _definition(flat: Flat, texts: _Joined) -> _Made:
@@ -191,7 +204,7 @@ def _definition(flat: Flat, texts: _Joined) -> _Made:
 
     def make() -> tuple[str, pa.Array]:
         arguments = pa.MapArray.from_arrays(pa.array(starts, pa.int32()), texts[placed_keys], written)
-        return "taskDefinitionSummary", _struct([*(texts[place] for place in placed), arguments], _DEFINITION, found)
+        return "taskDefinitionSummary", _struct([*(texts[place] for place in placed), arguments], DEFINITION_FIELDS, found)
 
     return make
 
@@ -214,9 +227,9 @@ def _messages(flat: Flat, texts: _Joined) -> _Made:
     placed = _json_texts(parameters)
 
     def make() -> tuple[str, pa.Array]:
-        text = pa.StructArray.from_arrays([texts[locales], texts[said]], fields=_TEXT)
+        text = pa.StructArray.from_arrays([texts[locales], texts[said]], fields=TEXT_FIELDS)
         filled = _listed(parameter_starts, placed, None if None not in given else [each is None for each in given])
-        items = pa.StructArray.from_arrays([texts[words], text, texts[keys], filled], fields=_MESSAGE)
+        items = pa.StructArray.from_arrays([texts[words], text, texts[keys], filled], fields=MESSAGE_FIELDS)
         return "messages", _listed(starts, items, flat.gone)
 
     return make
@@ -227,7 +240,7 @@ def _returns(flat: Flat, texts: _Joined) -> _Made:
     names, attributes = texts.place([name for _, name, _ in found]), texts.place([attribute for _, _, attribute in found])
     return lambda: (
         "returns",
-        _listed(starts, pa.StructArray.from_arrays([texts[names], texts[attributes]], fields=_RETURN), flat.gone),
+        _listed(starts, pa.StructArray.from_arrays([texts[names], texts[attributes]], fields=RETURN_FIELDS), flat.gone),
     )
 
 
@@ -246,7 +259,7 @@ def _attempts(flat: Flat, texts: _Joined, moments: _Joined) -> _Made:
 
     def make() -> tuple[str, pa.Array]:
         members = [pa.array(numbers, pa.int32()), moments[launched], moments[completed], texts[status]]
-        return "attempts", _listed(starts, pa.StructArray.from_arrays(members, fields=_ATTEMPT), flat.gone)
+        return "attempts", _listed(starts, pa.StructArray.from_arrays(members, fields=ATTEMPT_FIELDS), flat.gone)
 
     return make
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from tracker.analytics.columns import TASKS, TIME, Column
-from tracker.analytics.flat import Flat
 from tracker.errors import UsageError
 from tracker.fold.json_text import canonical
 from tracker.model.times import to_utc
@@ -81,15 +79,10 @@ def with_attributes(attributes: Iterable[Attribute]) -> tuple[Column, ...]:
     return tuple(columns)
 
 
-def fitted(flat: Flat, attribute: Attribute) -> tuple[list[Any], int]:
+def fitted(values: Iterable[tuple[int, Any]], rows: int, attribute: Attribute) -> tuple[list[Any], int]:
     """Each row's value as its column has it, None where it has none; and how many there are that do not fit the column."""
-    found, misfits, fit = list[Any]([None] * len(flat)), 0, TYPES[attribute.type]
-    keys = flat.keys.items
-    for row, (start, end) in enumerate(pairwise(flat.keys.starts)):
-        for at in range(start, end):
-            if keys[at] == attribute.key:
-                value = flat.values[at]
-                found[row] = None if value is None and attribute.type != "json" else fit(value)
-                misfits += found[row] is None and value is not None
-                break
+    found, misfits, fit = list[Any]([None] * rows), 0, TYPES[attribute.type]
+    for row, value in values:
+        found[row] = None if value is None and attribute.type != "json" else fit(value)
+        misfits += found[row] is None and value is not None
     return found, misfits

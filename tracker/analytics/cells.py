@@ -68,7 +68,7 @@ class CsvFile:
         return {name: document[name] for name in _NESTED}
 
     def _attribute(self, flat: Flat, attribute: Attribute) -> list[Any]:
-        values, misfits = fitted(flat, attribute)
+        values, misfits = fitted(flat.attribute_values(attribute.key), len(flat), attribute)
         if misfits:
             self.misfits[attribute.name] = self.misfits.get(attribute.name, 0) + misfits
         if attribute.type == "timestamp":

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from operator import itemgetter
 from typing import Any, TypeAlias
 
 import orjson
 
+from tracker.errors import StoreError
 from tracker.fold.event import stamp_time
-from tracker.fold.state import TaskState, from_bytes
+from tracker.fold.state import DAMAGED, TaskState, from_bytes
 from tracker.fold.view import cut_fields, field_values, scalars
 from tracker.query.base import Row
 
@@ -69,6 +71,14 @@ class Flat:
 
     def __len__(self) -> int:
         return len(self.first_launched)
+
+    def attribute_values(self, key: str) -> Iterator[tuple[int, Any]]:
+        """Rows that have an attribute of this key, and its values."""
+        for row, (start, end) in enumerate(pairwise(self.keys.starts)):
+            for at in range(start, end):
+                if self.keys.items[at] == key:
+                    yield row, self.values[at]
+                    break
 
 
 def chunks(told: Iterable[Told], max_rows: int = CHUNK_ROWS, max_bytes: int = CHUNK_BYTES) -> Iterator[list[Told]]:
@@ -198,5 +208,11 @@ def _fragment(value: Any) -> Any:
 
 
 def json_lines(values: Sequence[Any]) -> bytes:
-    """Each value as canonical JSON, joined by commas and newlines and two spaces: no JSON text without indentation has a newline in it."""
-    return orjson.dumps([value if type(value) in _PLAIN else _fragment(value) for value in values], option=orjson.OPT_INDENT_2)[4:-2]
+    """Each value as canonical JSON, joined by commas and newlines and two spaces: no JSON text without indentation has a newline in it.
+
+    Raises `StoreError` for what is no JSON value.
+    """
+    try:
+        return orjson.dumps([value if type(value) in _PLAIN else _fragment(value) for value in values], option=orjson.OPT_INDENT_2)[4:-2]
+    except TypeError as error:
+        raise StoreError(f"a stored state has a value that is no JSON ({error}): {DAMAGED}") from error

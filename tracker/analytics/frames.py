@@ -15,6 +15,7 @@ import pyarrow as pa
 from tracker.analytics import needs
 from tracker.analytics.arrow import Batches
 from tracker.analytics.attributes import parse_attributes
+from tracker.analytics.compiled import compiled_batches
 from tracker.analytics.reading import about, place_of, reached, told
 from tracker.query.api import clock
 from tracker.query.base import Filters, Snapshot, parsed
@@ -41,7 +42,8 @@ def arrow_reader(
     place, text = None if since is None else place_of(since), filters if isinstance(filters, str) else None
 
     def question(snapshot: Snapshot) -> Iterator[pa.RecordBatch]:
-        made = Batches(wanted, about(reached(snapshot), place, text))
+        told_of_it = about(reached(snapshot), place, text)
+        made = compiled_batches(snapshot, where, place, wanted, told_of_it) or Batches(wanted, told_of_it)
         yield pa.RecordBatch.from_pylist([], made.schema)  # what a reader is told before the first row
         yield from made.of(told(snapshot, where, place))
 

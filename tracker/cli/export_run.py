@@ -122,14 +122,17 @@ def _arrow(snapshot: Snapshot, wanted: Wanted, since: Place | None, at: Reached,
 
 
 def _batches(snapshot: Snapshot, wanted: Wanted, since: Place | None, told_of_it: dict[str, Any]) -> Any:
-    """What makes record batches: other processes, where there is enough to do."""
+    """What makes record batches: machine code or other processes, where there is enough to do."""
     from tracker.analytics.arrow import Batches
+    from tracker.analytics.compiled import compiled_batches, has_rows
     from tracker.analytics.pool import LEAST_ROWS, PooledBatches
 
-    processes = wanted.processes or os.cpu_count() or 1
-    if processes > 1 and wanted.processes is None:
-        rows = snapshot.count(wanted.where, stop=LEAST_ROWS) if since is None else snapshot.changed_count(since.revision, LEAST_ROWS)
-        processes = processes if rows >= LEAST_ROWS else 1
+    processes = wanted.processes
+    if processes is None:
+        compiled = compiled_batches(snapshot, wanted.where, since, wanted.attributes, told_of_it)
+        if compiled is not None:
+            return compiled
+        processes = (os.cpu_count() or 1) if has_rows(snapshot, wanted.where, since, LEAST_ROWS) else 1
     return Batches(wanted.attributes, told_of_it) if processes == 1 else PooledBatches(processes, wanted.attributes, told_of_it)
 
 

@@ -98,7 +98,7 @@ def export(
         typer.Option(
             "--processes",
             metavar="N",
-            help="Of Parquet and Arrow: how many make the rows. [default: one a processor, where there are many tasks]",
+            help="Of Parquet and Arrow: how many make the rows. [default: where there are many tasks, one a processor, or this one in machine code]",
             min=1,
             show_default=False,
         ),

@@ -98,6 +98,8 @@ class TaskState(msgspec.Struct, array_like=True, gc=False):
         return None if isinstance(self.forgotten, bool) else self.forgotten
 
 
+DAMAGED = "the store is damaged; restore a copy, or fold the log again with 'tracker rebuild'"
+"""What to do where a state is none."""
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 _decode = msgspec.msgpack.Decoder(TaskState).decode
 
@@ -114,9 +116,7 @@ def from_bytes(data: bytes) -> TaskState:
     try:
         return _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise StoreError(
-            f"a stored state can't be read ({error}): the store is damaged; restore a copy, or fold the log again with 'tracker rebuild'"
-        ) from error
+        raise StoreError(f"a stored state can't be read ({error}): {DAMAGED}") from error
 
 
 def copy(state: TaskState) -> TaskState:

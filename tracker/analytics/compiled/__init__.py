@@ -1,0 +1,41 @@
+"""Stored states -> record batches in machine code, which Numba makes of plain Python: the road of great exports, where Numba is installed.
+
+``sheet.py`` has what the kernels read and write, ``tape.py`` takes MessagePack apart, ``json_text.py`` writes values, ``states.py`` reads a state out
+with ``members.py`` and ``lists.py``, ``arrays.py`` makes Arrow's arrays of it, ``batches.py`` calls them. What is not as they expect it goes the other road, `tracker.analytics.flat`: it decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from tracker.analytics.attributes import Attribute
+from tracker.analytics.lean import with_numpy
+from tracker.query.base import Snapshot
+from tracker.query.filters import Node
+from tracker.query.tokens import Place
+
+if TYPE_CHECKING:
+    from tracker.analytics.compiled.batches import CompiledBatches
+
+LEAST_ROWS = 200_000
+"""Of fewer rows it takes longer to load machine code, or once to make it, than it saves."""
+
+
+def compiled_batches(
+    snapshot: Snapshot, where: Node | None, since: Place | None, attributes: Sequence[Attribute], about: dict[str, Any]
+) -> CompiledBatches | None:
+    """What makes the batches of so many rows; None where they are too few, or there is no Numba."""
+    if find_spec("numba") is None or not has_rows(snapshot, where, since, LEAST_ROWS):
+        return None
+    with_numpy()
+    from tracker.analytics.compiled.batches import CompiledBatches
+
+    return CompiledBatches(attributes, about)
+
+
+def has_rows(snapshot: Snapshot, where: Node | None, since: Place | None, least: int) -> bool:
+    """Whether there are as many rows as that."""
+    found = snapshot.count(where, stop=least) if since is None else snapshot.changed_count(since.revision, least)
+    return found >= least

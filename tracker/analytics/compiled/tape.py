@@ -1,0 +1,137 @@
+"""MessagePack -> a tape of tokens.
+
+A token is a row of five integers. Of a text: where it stands and how many bytes it has; of an integer its value as start; of an array or a map
+the number of tokens in it as size, keys and values of a map counted each. Then the token that follows it and all inside it, and where its first byte stands.
+
+No byte is read that is not the document's: each length is compared with the end before it is believed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tracker.analytics.compiled.sheet import COLUMN, MAX_LEVELS, ODD, WORD_SIZES, WORD_STARTS, Array, kernel
+
+NIL, FALSE, TRUE, INTEGER, OTHER, TEXT, ARRAY, MAP = range(8)
+"""Kinds; `OTHER` are numbers that Python writes: fractions, and integers from 2**63."""
+_NONE = -1
+_SIGNED = 0xD0
+"""From this byte on integers have a sign."""
+# By the first byte of a token: its kind, the bytes of a length or number that follow, and the length or number where none do.
+_KINDS, _WIDTHS, _VALUES = np.full(256, _NONE), np.zeros(256, np.int64), np.zeros(256, np.int64)
+for _kind, _first, _count in ((INTEGER, 0x00, 128), (MAP, 0x80, 16), (ARRAY, 0x90, 16), (TEXT, 0xA0, 32), (INTEGER, 0xE0, 32)):
+    _KINDS[_first : _first + _count] = _kind
+    _VALUES[_first : _first + _count] = np.arange(_count)
+_VALUES[0xE0:] -= 32
+for _kind, _first, _widths in (
+    *((NIL, 0xC0, (0,)), (FALSE, 0xC2, (0,)), (TRUE, 0xC3, (0,)), (OTHER, 0xCA, (4, 8)), (INTEGER, 0xCC, (1, 2, 4, 8))),
+    *((INTEGER, _SIGNED, (1, 2, 4, 8)), (TEXT, 0xD9, (1, 2, 4)), (ARRAY, 0xDC, (2, 4)), (MAP, 0xDE, (2, 4))),
+):
+    _KINDS[_first : _first + len(_widths)] = _kind
+    _WIDTHS[_first : _first + len(_widths)] = _widths
+KIND, START, SIZE, NEXT, BEGIN = range(5)
+_HOLDERS = COLUMN["opened"]
+"""Of each level above: the array or map, and how many tokens are left in it."""
+
+
+@kernel
+def byte_at(data: Array, at: int) -> int:
+    """A byte as a number that does not wrap."""
+    return np.int64(data[at])  # type: ignore[return-value]
+
+
+@kernel
+def _big_endian(data: Array, at: int, size: int) -> int:
+    """An unsigned integer of so many bytes; of eight it wraps."""
+    value = 0
+    for place in range(at, at + size):
+        value = (value << 8) | byte_at(data, place)
+    return value
+
+
+@kernel
+def tokenize(data: Array, tape: Array, cells: Array, at: int, end: int) -> int:
+    """One document onto the tape; how many tokens it has, or `ODD`. Behind the last one stands where the document ends."""
+    level, holder, left, count = 0, 0, 1, 0
+    while True:
+        while left == 0:
+            if level == 0:
+                tape[count, BEGIN] = at
+                return count if at == end else ODD
+            tape[holder, NEXT] = count
+            level -= 1
+            holder, left = cells[_HOLDERS, level, 0], cells[_HOLDERS, level, 1]
+        left -= 1
+        if at >= end:
+            return ODD
+        tape[count, BEGIN] = at
+        at = _put_token(data, tape, count, at, end)
+        if at > end:
+            return ODD
+        if tape[count, KIND] >= ARRAY:
+            if level == MAX_LEVELS:
+                return ODD
+            cells[_HOLDERS, level, 0], cells[_HOLDERS, level, 1] = holder, left
+            level += 1
+            holder, left = count, tape[count, SIZE]
+        count += 1
+
+
+@kernel
+def _put_token(data: Array, tape: Array, count: int, at: int, end: int) -> int:
+    """One token, without what is in it. Where it ends; behind the end if it is none."""
+    first = byte_at(data, at)
+    kind, width, value = OTHER, 0, 0
+    if first < 0x80:
+        kind, value = INTEGER, first
+    elif first < 0x90:
+        kind, value = MAP, first - 0x80
+    elif first < 0xA0:
+        kind, value = ARRAY, first - 0x90
+    elif first < 0xC0:
+        kind, value = TEXT, first - 0xA0
+    elif first >= 0xE0:
+        kind, value = INTEGER, first - 256
+    else:
+        kind, width = _KINDS[first], _WIDTHS[first]
+    at += 1 + width
+    if kind == _NONE or at > end:
+        return end + 1
+    if width:
+        value = _big_endian(data, at - width, width)
+        if kind == INTEGER and first >= _SIGNED and width < 8:
+            value -= ((value >> (8 * width - 1)) & 1) << (8 * width)
+        elif kind == INTEGER and first < _SIGNED and value < 0:
+            kind = OTHER
+    tape[count, KIND] = kind
+    tape[count, START] = at if kind == TEXT else value
+    tape[count, SIZE] = value * 2 if kind == MAP else value if kind >= TEXT else -1
+    tape[count, NEXT] = count + 1
+    if kind == TEXT:
+        at += value
+        return at
+    return end + 1 if kind >= ARRAY and value > end - at else at
+
+
+@kernel
+def compared(data: Array, one: int, one_size: int, other: int, other_size: int) -> int:
+    """Below, equal to or above zero, as the first text stands to the second in the order of bytes, which is that of code points."""
+    for place in range(min(one_size, other_size)):
+        difference = byte_at(data, one + place) - byte_at(data, other + place)
+        if difference:
+            return difference
+    return one_size - other_size
+
+
+@kernel
+def is_below(data: Array, tape: Array, one: int, other: int) -> bool:
+    """Whether two tokens are texts, and the first one comes before the second."""
+    if tape[one, KIND] != TEXT or tape[other, KIND] != TEXT:
+        return False
+    return compared(data, tape[one, START], tape[one, SIZE], tape[other, START], tape[other, SIZE]) < 0
+
+
+@kernel
+def is_word(data: Array, start: int, size: int, word: int) -> bool:
+    """Whether a text is one of our own words."""
+    return size == WORD_SIZES[word] and compared(data, start, size, WORD_STARTS[word], size) == 0
