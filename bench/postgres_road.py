@@ -1,8 +1,4 @@
-"""Files into a real PostgreSQL on this machine, beside a consumer as one writes it by hand: an upsert an event, committed per batch or per event.
-
-The consumer keeps the last word of each event and nothing else: no order, no duplicates, no position, no bytes. It is what the product's
-guarantees are compared with, not a product.
-"""
+"""Files into a real PostgreSQL on this machine, beside what a consumer written by hand does with their events (`bench.by_hand`)."""
 
 from __future__ import annotations
 
@@ -13,9 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 
-import orjson
-import psycopg
-
+from bench import by_hand
 from bench.measure import Figure, rounds
 from bench.store_road import shares
 from tests.services.postgres import Server, drop_database, new_database, start_server
@@ -27,13 +21,6 @@ from tracker.stores.open import open_store
 BATCH = 10_000
 EACH_COMMITTED = 5_000
 """Events of the log's beginning that are committed one by one: all would take minutes."""
-_TABLE = "CREATE TABLE task (id text PRIMARY KEY, kind text, state text, launcher text, percent int, document jsonb, modified timestamptz)"
-_UPSERT = """
-INSERT INTO task (id, kind, state, launcher, percent, document, modified) VALUES (%s, %s, %s, %s, %s, %s, %s)
-ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, state = excluded.state, launcher = coalesce(excluded.launcher, task.launcher),
-  percent = coalesce(excluded.percent, task.percent), document = task.document || excluded.document, modified = excluded.modified
-"""
-_STATES = {"created": "PENDING", "launched": "RUNNING", "completed": "COMPLETED"}
 
 
 def figures(lines: Sequence[bytes], count: int) -> list[Figure]:
@@ -86,15 +73,8 @@ def _streamed(server: Server, log: Path, lines: Sequence[bytes], count: int) -> 
 
 
 def _by_hand(server: Server, lines: Sequence[bytes], batch: int) -> float:
-    with _database(server) as url, psycopg.connect(url) as connection:
-        connection.execute(_TABLE)
-        connection.commit()
+    with _database(server) as url, by_hand.table(url) as connection:
         started = perf_counter()
         for begin in range(0, len(lines), batch):
-            for line in lines[begin : begin + batch]:
-                event = orjson.loads(line)
-                kind, data = event["type"].rpartition(".")[2], event.get("data") or {}
-                values = (event.get("subject"), kind, _STATES.get(kind), data.get("launcher"), data.get("percentComplete"))
-                connection.execute(_UPSERT, (*values, orjson.dumps(data).decode(), event.get("time")))
-            connection.commit()
+            by_hand.write(connection, lines[begin : begin + batch])
         return perf_counter() - started

@@ -1,5 +1,6 @@
 """``python -m bench.workers``: from a real Kafka into PostgreSQL and SQLite by one, two and three workers, as processes of the command line.
 
+Beside them, in the same run, a consumer written by hand (`bench.by_hand`) takes the same topic into the same PostgreSQL.
 The clock runs from the first record in the store to the last one; what each side used of the processors meanwhile says what was the bottleneck.
 """
 
@@ -23,6 +24,8 @@ from tests.crash.crash_log import TIMESTAMP_MS, produce_all
 from tests.naive.workload import lines
 from tracker.model.records import Record
 
+BY_HAND = ((10_000, 100_000), (1, 20_000))
+"""Events of a commit, and how many in all: more would take minutes."""
 PARTITIONS = 6
 """One, two and three workers get equal shares."""
 LOOK_S = 0.02
@@ -60,6 +63,13 @@ def measure(kafka: Kafka, topic: str, url: str, worker_url: str, workers: int, e
     return rate
 
 
+def by_hand(kafka: Kafka, topic: str, url: str, batch: int, events: int) -> None:
+    """What the consumer that is written by hand does; prints a line."""
+    command = [sys.executable, "-m", "bench.by_hand", kafka.bootstrap, topic, url, "--events", str(events), "--batch", str(batch)]
+    rate = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    print(f"  by hand, upserts, a commit each {batch:,}: {rate:,.0f}/s", flush=True)
+
+
 def _read(worker: subprocess.Popen[bytes]) -> int:
     printed, _ = worker.communicate(timeout=60)
     return int(json.loads(printed)["read"])
@@ -89,6 +99,9 @@ def main() -> None:
         )
         asyncio.run(produce_all(kafka.bootstrap, keyed))
         print(f"{events:,} events, each task in one of {PARTITIONS} partitions", flush=True)
+        for batch, count in BY_HAND:
+            postgres.sql(f"CREATE DATABASE hand{batch} OWNER tracker")
+            by_hand(kafka, topic, f"{postgres.url.rpartition('/')[0]}/hand{batch}", batch, min(count, events))
         for store in ("PostgreSQL", "SQLite"):
             print(f"into {store}", flush=True)
             for workers in (1, 2, 3):
