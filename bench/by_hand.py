@@ -16,8 +16,8 @@ import orjson
 import psycopg
 from aiokafka import AIOKafkaConsumer
 
-POLLED = 10_000
-"""Records, whose offsets are committed after all of them."""
+POLLED = 500
+"""Records at least, whose offsets are committed after all of them; of many more the upserts would take longer than the session lasts."""
 _TABLE = "CREATE TABLE task (id text PRIMARY KEY, kind text, state text, launcher text, percent int, document jsonb, modified timestamptz)"
 _UPSERT = """
 INSERT INTO task (id, kind, state, launcher, percent, document, modified) VALUES (%s, %s, %s, %s, %s, %s, %s)
@@ -56,7 +56,7 @@ async def consume(bootstrap: str, topic: str, url: str, events: int, batch: int)
         with table(url) as connection:
             done, began = 0, 0.0
             while done < events:
-                polled = await consumer.getmany(timeout_ms=1_000, max_records=POLLED)
+                polled = await consumer.getmany(timeout_ms=1_000, max_records=max(batch, POLLED))
                 began = began or perf_counter()
                 values = [record.value for records in polled.values() for record in records]
                 for begin in range(0, len(values), batch):

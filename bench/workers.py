@@ -24,7 +24,7 @@ from tests.crash.crash_log import TIMESTAMP_MS, produce_all
 from tests.naive.workload import lines
 from tracker.model.records import Record
 
-BY_HAND = ((10_000, 100_000), (1, 20_000))
+BY_HAND = ((2_000, 60_000), (1, 20_000))
 """Events of a commit, and how many in all: more would take minutes."""
 PARTITIONS = 6
 """One, two and three workers get equal shares."""
