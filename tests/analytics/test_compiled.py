@@ -92,7 +92,7 @@ def test_tasks_that_have_all_they_can(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "CHUNK_ROWS", 20)
     monkeypatch.setattr(batches, "CHUNK_BYTES", 1_000)
     fast = same(rows_of(states_of(events_of(crowded_log(Random(1))))))
-    assert fast._cells.shape[1] > 8 * 20
+    assert fast._sheets[0]._cells.shape[1] > 8 * 20
 
 
 def test_values_of_any_depth() -> None:

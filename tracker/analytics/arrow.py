@@ -23,7 +23,7 @@ from tracker.fold.state import DAMAGED
 BATCH_ROWS, BATCH_BYTES = 8_192, 16_000_000
 """Rows of a record batch, and no more bytes than about this."""
 _NAIVE = pa.timestamp("us")
-_UTC = pa.timestamp("us", tz="UTC")
+UTC = pa.timestamp("us", tz="UTC")
 _NUMBERS = {"int32": pa.int32(), "int64": pa.int64()}
 _MICROS = pa.scalar(1e6, pa.float64())
 
@@ -38,7 +38,7 @@ def arrow_type(type_: Type) -> pa.DataType:
         return pa.list_(arrow_type(type_.item))
     if isinstance(type_, Mapped):
         return pa.map_(pa.string(), pa.string())
-    return _UTC if type_.startswith("timestamp") else pa.type_for_alias(type_)
+    return UTC if type_.startswith("timestamp") else pa.type_for_alias(type_)
 
 
 def arrow_schema(columns: Iterable[Column] = TASKS, about: dict[str, Any] | None = None) -> pa.Schema:
@@ -91,7 +91,7 @@ class Batches:
         for attribute in self.attributes:
             values, misfits = fitted(of_key(attribute.key), rows, attribute)
             type_ = arrow_type(attribute.column.type)
-            columns[attribute.name] = times(values) if type_ == _UTC else pa.array(values, type_)
+            columns[attribute.name] = times(values) if type_ == UTC else pa.array(values, type_)
             if misfits:
                 self.misfits[attribute.name] = self.misfits.get(attribute.name, 0) + misfits
 
@@ -119,7 +119,7 @@ class _Joined:
 def parsed(texts: pa.Array) -> pa.Array:
     """`times` of what is an array already. Raises `StoreError`."""
     try:
-        return texts.cast(_NAIVE).view(_UTC)
+        return texts.cast(_NAIVE).view(UTC)
     except pa.ArrowInvalid as error:
         raise StoreError(f"a stored state has a time that is none ({error}): {DAMAGED}") from error
 

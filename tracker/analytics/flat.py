@@ -194,6 +194,8 @@ def _attributes(state: TaskState, keys: list[str], values: list[Any]) -> None:
 
 
 _slow_text = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
+LEAST_PLAIN, MOST_PLAIN = 1e-4, 1e16
+"""From the one to before the other orjson writes fractions as Python's json does."""
 _PLAIN = frozenset((str, int, bool, type(None)))
 _FRACTION = re.compile("[0-9][.e]")
 
@@ -201,7 +203,7 @@ _FRACTION = re.compile("[0-9][.e]")
 def _fragment(value: Any) -> Any:
     """A fraction, an array or an object for orjson, which writes some fractions otherwise than Python's json, and all else alike."""
     if type(value) is float:
-        return value if 1e-4 <= abs(value) < 1e16 or value == 0 else orjson.Fragment(_slow_text(value))
+        return value if LEAST_PLAIN <= abs(value) < MOST_PLAIN or value == 0 else orjson.Fragment(_slow_text(value))
     # As a text of its own size: what orjson gives stands in a kilobyte, and a chunk's worth of those costs five times as much as to write them.
     found = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     return orjson.Fragment(_slow_text(value) if _FRACTION.search(found) else found)

@@ -17,7 +17,7 @@ from tracker.analytics.arrow import (
     RETURN_FIELDS,
     TARGET_FIELDS,
     TEXT_FIELDS,
-    parsed,
+    UTC,
     seconds,
 )
 from tracker.analytics.columns import TASKS, Words
@@ -79,16 +79,16 @@ class Arrays:
         return pa.Array.from_buffers(pa.string(), len(cells), buffers, nulls)
 
     def _moment(self, name: str) -> pa.Array:
-        return parsed(self._text(name))
+        cells = self._of(name)
+        times = pa.py_buffer(np.ascontiguousarray(cells[:, 0]))
+        return pa.Array.from_buffers(UTC, len(cells), [_bits(cells[:, 1] >= 0), times])
 
     def _number(self, name: str) -> pa.Array:
         return _integers(self._of(name)[:, 0], np.int32, pa.int32())
 
     def _nulls(self, name: str) -> pa.Array | None:
         nulls = self._of(name)[:, 1] < 0
-        if not nulls.any():
-            return None
-        return pa.Array.from_buffers(pa.bool_(), len(nulls), [None, pa.py_buffer(np.packbits(nulls, bitorder="little"))])
+        return pa.Array.from_buffers(pa.bool_(), len(nulls), [None, _bits(nulls)]) if nulls.any() else None
 
     def _ends(self, name: str) -> pa.Array:
         """Where the items of each list begin, and at last where the last ones end."""
@@ -109,6 +109,10 @@ class Arrays:
         else:
             indices = pc.index_in(self._text(name), words).cast(pa.int8())
         return pa.DictionaryArray.from_arrays(indices, words)
+
+
+def _bits(values: Array) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(values, bitorder="little"))
 
 
 def _integers(values: Array, type_: Any, arrow_type: pa.DataType) -> pa.Array:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tracker.analytics.compiled.json_text import put_json
 from tracker.analytics.compiled.sheet import COLUMN, ODD, Array, kernel, put, put_null
 from tracker.analytics.compiled.tape import KIND, MAP, NEXT, NIL, SIZE, START, TEXT, byte_at, is_word
 
-TIME = 26
-"""Bytes of a time."""
+TIME, NO_TIME = 26, -(2**62)
+"""Bytes of a time; and what stands for none."""
+_FORM = np.frombuffer(b"0000-00-00T00:00:00.000000", np.uint8).astype(np.int64)
+_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+_DAYS_BEFORE = np.cumsum(_DAYS) - _DAYS
+_DAYS_TO_1970 = 719_162
 FOUND = COLUMN["found"]
 """The token of each member that was found, by column; 0: there is none."""
 
@@ -65,9 +71,44 @@ def put_pair(data: Array, tape: Array, cells: Array, key: int, at: int, column: 
 
 
 @kernel
-def is_time(tape: Array, token: int) -> bool:
-    """Whether a token can be one."""
-    return bool(tape[token, KIND] == TEXT and tape[token, SIZE] == TIME)
+def time_of(data: Array, tape: Array, token: int) -> int:
+    """Microseconds since 1970 of a token that is a time, else `NO_TIME`."""
+    if tape[token, KIND] != TEXT or tape[token, SIZE] != TIME:
+        return NO_TIME
+    return micros(data, tape[token, START])
+
+
+@kernel
+def micros(data: Array, at: int) -> int:
+    """Microseconds since 1970 of the time that stands there, else `NO_TIME`."""
+    for place in range(TIME):
+        byte, form = byte_at(data, at + place), _FORM[place]
+        if byte != form and (form != 48 or byte < 48 or byte > 57):
+            return NO_TIME
+    year, month, day = _digits(data, at, 4), _digits(data, at + 5, 2), _digits(data, at + 8, 2)
+    hour, minute, second = _digits(data, at + 11, 2), _digits(data, at + 14, 2), _digits(data, at + 17, 2)
+    is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    if month < 1 or month > 12 or day < 1 or day > _DAYS[month] + (month == 2 and is_leap) or hour > 23 or minute > 59 or second > 59:
+        return NO_TIME
+    before = year - 1
+    days: int = (
+        before * 365 + before // 4 - before // 100 + before // 400 + _DAYS_BEFORE[month] + (month > 2 and is_leap) + day - 1 - _DAYS_TO_1970
+    )
+    return ((days * 24 + hour) * 60 + minute) * 60_000_000 + second * 1_000_000 + _digits(data, at + 20, 6)
+
+
+@kernel
+def _digits(data: Array, at: int, count: int) -> int:
+    value = 0
+    for place in range(at, at + count):
+        value = value * 10 + byte_at(data, place) - 48
+    return value
+
+
+@kernel
+def put_time(cells: Array, column: int, moment: int) -> None:
+    """A time, or null for none."""
+    put(cells, column, moment, -1 if moment == NO_TIME else 0)
 
 
 @kernel

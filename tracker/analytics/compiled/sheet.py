@@ -67,7 +67,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def kernel(function: F) -> F:
     """Machine code when it is first called."""
-    return cast("F", numba.njit(nogil=True)(function))
+    return cast("F", numba.njit(nogil=True, forceinline=True)(function))
 
 
 def entry(function: F) -> F:

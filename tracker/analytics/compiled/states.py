@@ -6,7 +6,21 @@ import numpy as np
 
 from tracker.analytics.compiled.json_text import MOST_BYTES, MOST_OF_TOKEN
 from tracker.analytics.compiled.lists import put_attributes, put_messages, put_returns, put_truncated
-from tracker.analytics.compiled.members import FOUND, TIME, find, find_all, is_stamp, is_time, put_pair, put_text, stamp_attempt, stamp_head
+from tracker.analytics.compiled.members import (
+    FOUND,
+    NO_TIME,
+    TIME,
+    find,
+    find_all,
+    is_stamp,
+    micros,
+    put_pair,
+    put_text,
+    put_time,
+    stamp_attempt,
+    stamp_head,
+    time_of,
+)
 from tracker.analytics.compiled.sheet import (
     COLUMN,
     DEFINITION,
@@ -36,7 +50,6 @@ from tracker.analytics.compiled.tape import (
     SIZE,
     START,
     TEXT,
-    compared,
     is_below,
     is_word,
     tokenize,
@@ -94,11 +107,11 @@ def _put_row(data: Array, tape: Array, cells: Array, at: int) -> int:
     created, first, modified, fields = attempt + 1, attempt + 2, attempt + 3, attempt + 4
     if (tape[forgotten, KIND] != FALSE and tape[forgotten, KIND] != ARRAY) or tape[attempt, KIND] != INTEGER or tape[attempt, START] < 1:
         return ODD
-    moment = created if tape[created, SIZE] else first
-    if not is_time(tape, moment) or not is_time(tape, modified):
+    began, changed = time_of(data, tape, created if tape[created, SIZE] else first), time_of(data, tape, modified)
+    if NO_TIME in (began, changed):
         return ODD
-    put(cells, _CREATED, tape[moment, START], TIME)
-    put(cells, _MODIFIED, tape[modified, START], TIME)
+    put_time(cells, _CREATED, began)
+    put_time(cells, _MODIFIED, changed)
     attributes = tape[fields, NEXT]
     attempts = tape[attributes, NEXT]
     messages = tape[attempts, NEXT]
@@ -201,48 +214,46 @@ def _put_definition(data: Array, tape: Array, cells: Array, at: int) -> int:
 
 
 @kernel
-def _put_time(cells: Array, column: int, start: int) -> None:
-    put(cells, column, start, TIME if start >= 0 else -1)
-
-
-@kernel
 def _put_attempts(data: Array, tape: Array, cells: Array, attempts: int, attempt: int) -> int:
     """Each attempt, and what the current one says of the row: its state, or `ODD`."""
     if tape[attempts, KIND] != ARRAY:
         return ODD
-    first = launched = completed = status = size = -1
+    first = launched = completed = NO_TIME
+    status = size = -1
     each = attempts + 1
     while each < tape[attempts, NEXT]:
         if tape[each, KIND] != ARRAY or tape[each, SIZE] != 6 or tape[each, NEXT] != each + 7 or tape[each + 1, KIND] != INTEGER:
             return ODD
-        launched, completed, status, size = -1, -1, tape[each + 5, START], tape[each + 5, SIZE]
+        launched, completed, status, size = NO_TIME, NO_TIME, tape[each + 5, START], tape[each + 5, SIZE]
         if tape[each + 2, KIND] != TEXT or tape[each + 5, KIND] != TEXT:
             return ODD
         if tape[each + 2, SIZE]:
             if not is_stamp(data, tape, each + 2):
                 return ODD
-            launched = tape[each + 2, START] + stamp_head(data, tape[each + 2, START]) - TIME
-            if first < 0 or compared(data, launched, TIME, first, TIME) < 0:
-                first = launched
-        if size:
-            if not is_time(tape, each + 6):
+            launched = micros(data, tape[each + 2, START] + stamp_head(data, tape[each + 2, START]) - TIME)
+            if launched == NO_TIME:
                 return ODD
-            completed = tape[each + 6, START]
+            first = launched if first == NO_TIME else min(first, launched)
+        if size:
+            completed = time_of(data, tape, each + 6)
+            if completed == NO_TIME:
+                return ODD
         size = size or -1
         put(cells, _ATTEMPT_NUMBER, tape[each + 1, START], 0)
-        _put_time(cells, _ATTEMPT_LAUNCHED, launched)
-        _put_time(cells, _ATTEMPT_COMPLETED, completed)
+        put_time(cells, _ATTEMPT_LAUNCHED, launched)
+        put_time(cells, _ATTEMPT_COMPLETED, completed)
         put(cells, _ATTEMPT_STATUS, status, size)
         each += 7
     if each > attempts + 1 and tape[each - 6, START] != attempt:  # the last one is not the current one
-        launched = completed = size = -1
-    _put_time(cells, _FIRST_LAUNCHED, first)
-    _put_time(cells, _LAUNCHED, launched)
-    _put_time(cells, _COMPLETED, completed)
+        launched = completed = NO_TIME
+        size = -1
+    put_time(cells, _FIRST_LAUNCHED, first)
+    put_time(cells, _LAUNCHED, launched)
+    put_time(cells, _COMPLETED, completed)
     put(cells, _STATUS, status, size)
     percent = cells[FOUND, _PERCENT, 0]
     if percent and tape[percent, KIND] != INTEGER:
         return ODD
     is_well = size > 0 and (is_word(data, status, size, SUCCESS) or is_word(data, status, size, WARNING))
     put(cells, _PERCENT, 100 if is_well else tape[percent, START] if percent else 0, 0)
-    return COMPLETED if size > 0 else RUNNING if launched >= 0 else PENDING
+    return COMPLETED if size > 0 else PENDING if launched == NO_TIME else RUNNING

@@ -15,6 +15,8 @@ from tracker.analytics.compiled.sheet import COLUMN, MAX_LEVELS, ODD, WORD_SIZES
 NIL, FALSE, TRUE, INTEGER, OTHER, TEXT, ARRAY, MAP = range(8)
 """Kinds; `OTHER` are numbers that Python writes: fractions, and integers from 2**63."""
 _NONE = -1
+DOUBLE = 0xCB
+"""The first byte of a fraction."""
 _SIGNED = 0xD0
 """From this byte on integers have a sign."""
 # By the first byte of a token: its kind, the bytes of a length or number that follow, and the length or number where none do.
@@ -41,15 +43,6 @@ def byte_at(data: Array, at: int) -> int:
 
 
 @kernel
-def _big_endian(data: Array, at: int, size: int) -> int:
-    """An unsigned integer of so many bytes; of eight it wraps."""
-    value = 0
-    for place in range(at, at + size):
-        value = (value << 8) | byte_at(data, place)
-    return value
-
-
-@kernel
 def tokenize(data: Array, tape: Array, cells: Array, at: int, end: int) -> int:
     """One document onto the tape; how many tokens it has, or `ODD`. Behind the last one stands where the document ends."""
     level, holder, left, count = 0, 0, 1, 0
@@ -65,52 +58,45 @@ def tokenize(data: Array, tape: Array, cells: Array, at: int, end: int) -> int:
         if at >= end:
             return ODD
         tape[count, BEGIN] = at
-        at = _put_token(data, tape, count, at, end)
-        if at > end:
+        tape[count, NEXT] = count + 1
+        first = byte_at(data, at)
+        kind, width, value = _KINDS[first], _WIDTHS[first], _VALUES[first]
+        at += 1 + width
+        if kind == _NONE or at > end:
             return ODD
-        if tape[count, KIND] >= ARRAY:
-            if level == MAX_LEVELS:
+        if width:
+            value, kind = _number(data, at - width, width, first, kind)
+        tape[count, KIND] = kind
+        # Three branches, which a processor foresees: it need not wait for where the next token begins.
+        if kind == TEXT:
+            tape[count, START], tape[count, SIZE] = at, value
+            at += value
+            if at > end:
+                return ODD
+        elif kind >= ARRAY:
+            size = value * 2 if kind == MAP else value
+            tape[count, SIZE] = size
+            if level == MAX_LEVELS or size > end - at:
                 return ODD
             cells[_HOLDERS, level, 0], cells[_HOLDERS, level, 1] = holder, left
             level += 1
-            holder, left = count, tape[count, SIZE]
+            holder, left = count, size
+        else:
+            tape[count, START], tape[count, SIZE] = value, -1
         count += 1
 
 
 @kernel
-def _put_token(data: Array, tape: Array, count: int, at: int, end: int) -> int:
-    """One token, without what is in it. Where it ends; behind the end if it is none."""
-    first = byte_at(data, at)
-    kind, width, value = OTHER, 0, 0
-    if first < 0x80:
-        kind, value = INTEGER, first
-    elif first < 0x90:
-        kind, value = MAP, first - 0x80
-    elif first < 0xA0:
-        kind, value = ARRAY, first - 0x90
-    elif first < 0xC0:
-        kind, value = TEXT, first - 0xA0
-    elif first >= 0xE0:
-        kind, value = INTEGER, first - 256
-    else:
-        kind, width = _KINDS[first], _WIDTHS[first]
-    at += 1 + width
-    if kind == _NONE or at > end:
-        return end + 1
-    if width:
-        value = _big_endian(data, at - width, width)
-        if kind == INTEGER and first >= _SIGNED and width < 8:
-            value -= ((value >> (8 * width - 1)) & 1) << (8 * width)
-        elif kind == INTEGER and first < _SIGNED and value < 0:
-            kind = OTHER
-    tape[count, KIND] = kind
-    tape[count, START] = at if kind == TEXT else value
-    tape[count, SIZE] = value * 2 if kind == MAP else value if kind >= TEXT else -1
-    tape[count, NEXT] = count + 1
-    if kind == TEXT:
-        at += value
-        return at
-    return end + 1 if kind >= ARRAY and value > end - at else at
+def _number(data: Array, at: int, width: int, first: int, kind: int) -> tuple[int, int]:
+    """A length or a number of so many bytes, and the kind, which changes where it is none of 64 bits with a sign."""
+    value = 0
+    for place in range(at, at + width):
+        value = (value << 8) | byte_at(data, place)
+    if kind == INTEGER and first >= _SIGNED and width < 8:
+        value -= ((value >> (8 * width - 1)) & 1) << (8 * width)
+    elif kind == INTEGER and first < _SIGNED and value < 0:
+        kind = OTHER
+    return value, kind
 
 
 @kernel
