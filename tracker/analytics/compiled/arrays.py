@@ -30,6 +30,7 @@ class Arrays:
     def __init__(self, data: Array, cells: Array, rows: int) -> None:
         self._data, self._cells, self._rows = data, cells, rows
         self._keys, self._values = self._text("attribute.key"), self._text("attribute.value")
+        self._key_ends = self._of("attribute.key.end")[:, 0].copy()  # nothing that was made of the cells changes with them
 
     def columns(self) -> dict[str, pa.Array]:
         """The table's columns, all but the revision."""
@@ -56,7 +57,7 @@ class Arrays:
     def attribute_values(self, key: str) -> Iterator[tuple[int, Any]]:
         """Rows that have an attribute of this key, and its values."""
         at = pc.indices_nonzero(pc.equal(self._keys, key))
-        rows = np.searchsorted(self._of("attribute.key.end")[:, 0], at.to_pylist(), side="right")
+        rows = np.searchsorted(self._key_ends, at.to_pylist(), side="right")
         return zip(rows.tolist(), map(json.loads, self._values.take(at).to_pylist()), strict=True)
 
     def _messages(self) -> list[pa.Array]:
