@@ -85,10 +85,10 @@ def _kept_in() -> str:
     """A folder of the user's, made if need be; empty where none can be written."""
     here = Path(__file__).parent
     version = hashlib.blake2b(b"".join(file.read_bytes() for file in sorted(here.glob("*.py"))), digest_size=8).hexdigest()
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracker" / f"compiled-{version}"
     try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracker" / f"compiled-{version}"
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):  # not writable, or a user without a home
         return ""
     return str(folder) if os.access(folder, os.W_OK) else ""
 
