@@ -49,7 +49,7 @@ def write(connection: psycopg.Connection, values: Iterable[bytes]) -> None:
 async def consume(bootstrap: str, topic: str, url: str, events: int, batch: int) -> float:
     """So many events from Kafka, offsets committed after the rows; events a second, from the first poll that had some."""
     consumer = AIOKafkaConsumer(
-        topic, bootstrap_servers=bootstrap, group_id="by-hand", enable_auto_commit=False, auto_offset_reset="earliest"
+        topic, bootstrap_servers=bootstrap, group_id=f"by-hand-{batch}", enable_auto_commit=False, auto_offset_reset="earliest"
     )
     await consumer.start()
     try:
@@ -57,7 +57,7 @@ async def consume(bootstrap: str, topic: str, url: str, events: int, batch: int)
             done, began = 0, 0.0
             while done < events:
                 polled = await consumer.getmany(timeout_ms=1_000, max_records=max(batch, POLLED))
-                began = began or perf_counter()
+                began = began or (perf_counter() if polled else 0.0)
                 values = [record.value for records in polled.values() for record in records]
                 for begin in range(0, len(values), batch):
                     write(connection, values[begin : begin + batch])

@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -129,6 +130,13 @@ def test_damaged_states_are_refused_or_read(states: dict[str, TaskState]) -> Non
         made = fast.compiled([(Row("t", 1, bytes(damaged)), "changed")])
         read += made is not None
     assert 0 < read < 5_000
+
+
+def test_a_state_of_another_shape_is_left_alone(states: dict[str, TaskState]) -> None:
+    """A map where a time is meant moves all that follows: nothing is read there."""
+    members = msgspec.msgpack.decode(to_bytes(next(state for state in states.values() if state.created)))
+    members[3] = {"a": {"b": 1}}
+    assert CompiledBatches().compiled([(Row("t", 1, msgspec.msgpack.encode(members)), "changed")]) is None
 
 
 def test_a_text_that_is_none_is_told(states: dict[str, TaskState]) -> None:

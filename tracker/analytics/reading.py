@@ -55,6 +55,12 @@ def told(snapshot: Snapshot, where: Node | None, since: Place | None = None, ord
     return ((row, change_kind(row, matches)) for row in rows)
 
 
+def has_rows(snapshot: Snapshot, where: Node | None, since: Place | None, least: int) -> bool:
+    """Whether there are as many rows as that."""
+    found = snapshot.count(where, stop=least) if since is None else snapshot.changed_count(since.revision, least)
+    return found >= least
+
+
 def about(at: Reached, since: Place | None, filters: str | None) -> dict[str, Any]:
     """What a file of the table says of itself, in its metadata."""
     return {"token": at.token, "revision": at.revision, "since": None if since is None else since.revision, "filters": filters}

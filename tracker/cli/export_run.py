@@ -11,7 +11,7 @@ from typing import Any
 
 from tracker.analytics import needs
 from tracker.analytics.attributes import Attribute
-from tracker.analytics.reading import Reached, about, reached, told
+from tracker.analytics.reading import Reached, about, has_rows, reached, told
 from tracker.cli import output
 from tracker.cli.targets import binary_target, progress_bar, text_target
 from tracker.errors import StoreChanged, TrackerError, UsageError
@@ -124,7 +124,7 @@ def _arrow(snapshot: Snapshot, wanted: Wanted, since: Place | None, at: Reached,
 def _batches(snapshot: Snapshot, wanted: Wanted, since: Place | None, told_of_it: dict[str, Any]) -> Any:
     """What makes record batches: machine code or other processes, where there is enough to do."""
     from tracker.analytics.arrow import Batches
-    from tracker.analytics.compiled import compiled_batches, has_rows
+    from tracker.analytics.compiled import compiled_batches
     from tracker.analytics.pool import LEAST_ROWS, PooledBatches
 
     processes = wanted.processes

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracker.analytics.attributes import Attribute
 from tracker.analytics.lean import with_numpy
+from tracker.analytics.reading import has_rows
 from tracker.query.base import Snapshot
 from tracker.query.filters import Node
 from tracker.query.tokens import Place
@@ -26,16 +27,10 @@ LEAST_ROWS = 200_000
 def compiled_batches(
     snapshot: Snapshot, where: Node | None, since: Place | None, attributes: Sequence[Attribute], about: dict[str, Any]
 ) -> CompiledBatches | None:
-    """What makes the batches of so many rows; None where they are too few, or there is no Numba."""
-    if find_spec("numba") is None or not has_rows(snapshot, where, since, LEAST_ROWS):
+    """What makes the batches of so many rows; None where they are too few, or changes, of which many are of tasks that are gone, or there is no Numba."""
+    if since is not None or find_spec("numba") is None or not has_rows(snapshot, where, None, LEAST_ROWS):
         return None
     with_numpy()
     from tracker.analytics.compiled.batches import CompiledBatches
 
     return CompiledBatches(attributes, about)
-
-
-def has_rows(snapshot: Snapshot, where: Node | None, since: Place | None, least: int) -> bool:
-    """Whether there are as many rows as that."""
-    found = snapshot.count(where, stop=least) if since is None else snapshot.changed_count(since.revision, least)
-    return found >= least

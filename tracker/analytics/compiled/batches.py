@@ -57,7 +57,10 @@ class CompiledBatches(Batches):
 
     def compiled(self, chunk: Sequence[Told]) -> pa.RecordBatch | None:
         """One chunk; None where a row is not as the kernels expect it."""
-        sheet = self._sheets.pop() if self._sheets else Sheet()
+        try:
+            sheet = self._sheets.pop()
+        except IndexError:  # other threads have them all
+            sheet = Sheet()
         try:
             arrays = sheet.read(chunk)
             if arrays is None:

@@ -107,6 +107,8 @@ def _put_row(data: Array, tape: Array, cells: Array, at: int) -> int:
     created, first, modified, fields = attempt + 1, attempt + 2, attempt + 3, attempt + 4
     if (tape[forgotten, KIND] != FALSE and tape[forgotten, KIND] != ARRAY) or tape[attempt, KIND] != INTEGER or tape[attempt, START] < 1:
         return ODD
+    if tape[created, KIND] != TEXT or tape[first, KIND] != TEXT:  # else what follows stands elsewhere
+        return ODD
     began, changed = time_of(data, tape, created if tape[created, SIZE] else first), time_of(data, tape, modified)
     if NO_TIME in (began, changed):
         return ODD

@@ -39,7 +39,7 @@ _HOLDERS = COLUMN["opened"]
 @kernel
 def byte_at(data: Array, at: int) -> int:
     """A byte as a number that does not wrap."""
-    return np.int64(data[at])  # type: ignore[return-value]
+    return np.int64(data[at])  # type: ignore[return-value]  # to Numba it is an int; its own ``int`` would keep it unsigned
 
 
 @kernel
