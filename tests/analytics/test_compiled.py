@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
@@ -19,9 +19,7 @@ from tests.laws.folding import folded
 from tests.naive.logs import crowded_log, logs
 from tracker.analytics import compiled
 from tracker.analytics.arrow import Batches
-from tracker.analytics.attributes import parse_attributes
-from tracker.analytics.compiled import batches
-from tracker.analytics.compiled.batches import CompiledBatches
+from tracker.analytics.attributes import Attribute, parse_attributes
 from tracker.analytics.flat import Told
 from tracker.cli import main
 from tracker.errors import StoreError
@@ -32,10 +30,20 @@ from tracker.fold.state import Layer, TaskState, to_bytes
 from tracker.model.limits import DEFAULT_LIMITS
 from tracker.query.base import Row
 
+if TYPE_CHECKING:
+    from tracker.analytics.compiled.batches import CompiledBatches
+
 # Whoever comes first has the machine code made.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ATTRIBUTES = parse_attributes(["a:int64", "b", "aa:double", "when=\x00:timestamp", "k1=k1:string"])
 drawn = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+
+
+def made_by(attributes: Sequence[Attribute] = ()) -> CompiledBatches:
+    """What makes batches. Numba is imported here: the quick tests, whose processes collect this file too, do without its objects."""
+    from tracker.analytics.compiled.batches import CompiledBatches
+
+    return CompiledBatches(attributes)
 
 
 def rows_of(states: dict[str, TaskState]) -> list[Told]:
@@ -53,7 +61,7 @@ def states_of(events: Sequence[TaskEvent]) -> dict[str, TaskState]:
 
 def same(rows: list[Told]) -> CompiledBatches:
     """Machine code gives what Python gives, and needs no help; nor do many chunks at once. Returns what made it."""
-    plain, fast, parted = Batches(ATTRIBUTES), CompiledBatches(ATTRIBUTES), CompiledBatches(ATTRIBUTES)
+    plain, fast, parted = Batches(ATTRIBUTES), made_by(ATTRIBUTES), made_by(ATTRIBUTES)
     expected = pa.Table.from_batches(plain.of(rows), plain.schema).combine_chunks()
     made = fast.compiled(rows)
     assert made is not None
@@ -92,8 +100,8 @@ def test_any_log(log: list[Any], rng: Random) -> None:
 
 def test_tasks_that_have_all_they_can(monkeypatch: pytest.MonkeyPatch) -> None:
     """The places for cells are too few at first, and are made more."""
-    monkeypatch.setattr(batches, "CHUNK_ROWS", 20)
-    monkeypatch.setattr(batches, "CHUNK_BYTES", 1_000)
+    monkeypatch.setattr("tracker.analytics.compiled.batches.CHUNK_ROWS", 20)
+    monkeypatch.setattr("tracker.analytics.compiled.batches.CHUNK_BYTES", 1_000)
     fast = same(rows_of(states_of(events_of(crowded_log(Random(1))))))
     assert fast._sheets[0]._cells.shape[1] > 8 * 20
 
@@ -106,7 +114,7 @@ def test_values_of_any_depth() -> None:
     state = folded(all_logs()[:1], DEFAULT_LIMITS)
     state.attributes = [Layer("", {"deep": deep})]
     rows: list[Told] = [(Row("t", 1, to_bytes(state)), "changed")]
-    fast = CompiledBatches()
+    fast = made_by()
     assert fast.compiled(rows) is None
     assert list(fast.of(rows)) == list(Batches().of(rows))
 
@@ -115,13 +123,13 @@ def test_tasks_that_are_gone(states: dict[str, TaskState]) -> None:
     """Rows of tasks that were deleted among those that are there."""
     rows = rows_of(states)
     rows[3:5] = [(Row(row.id, row.revision, b""), "deleted") for row, _ in rows[3:5]]
-    plain, fast = Batches(), CompiledBatches()
+    plain, fast = Batches(), made_by()
     assert pa.Table.from_batches(fast.of(rows)).equals(pa.Table.from_batches(plain.of(rows)))
 
 
 def test_damaged_states_are_refused_or_read(states: dict[str, TaskState]) -> None:
     """Any bytes are: never does a kernel read what is not a state's, or fail to end."""
-    rng, rows, fast, read = Random(1), rows_of(states), CompiledBatches(ATTRIBUTES), 0
+    rng, rows, fast, read = Random(1), rows_of(states), made_by(ATTRIBUTES), 0
     for _ in range(5_000):
         damaged = bytearray(rng.choice(rows)[0].registers)
         for _ in range(rng.randint(1, 3)):
@@ -136,7 +144,7 @@ def test_a_state_of_another_shape_is_left_alone(states: dict[str, TaskState]) ->
     """A map where a time is meant moves all that follows: nothing is read there."""
     members = msgspec.msgpack.decode(to_bytes(next(state for state in states.values() if state.created)))
     members[3] = {"a": {"b": 1}}
-    assert CompiledBatches().compiled([(Row("t", 1, msgspec.msgpack.encode(members)), "changed")]) is None
+    assert made_by().compiled([(Row("t", 1, msgspec.msgpack.encode(members)), "changed")]) is None
 
 
 def test_a_text_that_is_none_is_told(states: dict[str, TaskState]) -> None:
@@ -145,7 +153,7 @@ def test_a_text_that_is_none_is_told(states: dict[str, TaskState]) -> None:
     at = whole.registers.index(b"description") + len(b"description")
     damaged = whole.registers[:at] + b"\xa2\xc3\x28" + whole.registers[at + 1 + (whole.registers[at] & 31) :]
     with pytest.raises(StoreError):
-        list(CompiledBatches().of([(Row("t", 1, damaged), "changed")]))
+        list(made_by().of([(Row("t", 1, damaged), "changed")]))
 
 
 def test_the_command_gives_the_same_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,13 +165,13 @@ def test_the_command_gives_the_same_table(tmp_path: Path, monkeypatch: pytest.Mo
     assert main(["export", "--format", "parquet", "--out", "plain.parquet", "--quiet"]) == 0
     monkeypatch.setattr(compiled, "LEAST_ROWS", 1)
     made = list[pa.RecordBatch]()
-    whole = CompiledBatches.compiled
+    whole = type(made_by()).compiled
 
     def noted(self: CompiledBatches, chunk: Sequence[Told]) -> pa.RecordBatch | None:
         made.append(whole(self, chunk))
         return made[-1]
 
-    monkeypatch.setattr(CompiledBatches, "compiled", noted)
+    monkeypatch.setattr(type(made_by()), "compiled", noted)
     assert main(["export", "--format", "parquet", "--out", "compiled.parquet", "--quiet"]) == 0
     assert [len(batch) for batch in made] == [1]
     assert pq.read_table("compiled.parquet").equals(pq.read_table("plain.parquet"))
