@@ -51,6 +51,11 @@ RUN_PROGRESS = LogEvent(
 )
 RUN_STOPPING = LogEvent("run.stopping", logging.INFO, "{signal}: stopping; the running batch is committed or dropped whole")
 RUN_STOPPED = LogEvent("run.stopped", logging.INFO, "stopped after {read} records in {seconds:.1f} s; the next run goes on there")
+RUN_HANGS = LogEvent(
+    "run.hangs",
+    logging.ERROR,
+    "the stop did not come to its end within {seconds:.0f} s: this process exits now, and what is committed stays. {stacks}",
+)
 WORKER_STUCK = LogEvent("worker.stuck", logging.ERROR, "this worker is stuck: {trouble}. {stacks}")
 WORKER_MOVES = LogEvent("worker.moves", logging.WARNING, "this worker gets on again: {stage}")
 WORKER_EXITS = LogEvent("worker.exits", logging.ERROR, "this worker exits, as --exit-when-stuck asks: {trouble}")
@@ -94,6 +99,7 @@ EVENTS = (
     RUN_PROGRESS,
     RUN_STOPPING,
     RUN_STOPPED,
+    RUN_HANGS,
     WORKER_STUCK,
     WORKER_MOVES,
     WORKER_EXITS,

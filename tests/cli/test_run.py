@@ -246,15 +246,43 @@ def test_a_thread_that_hangs_for_good_does_not_keep_the_process(folder: Path) ->
     script = folder / "hangs.py"
     script.write_text(
         "import asyncio, time\n"
-        "from tracker.cli import running\n"
+        "from tracker.cli import stopping\n"
         "from tracker.projector import Options, Projector\n"
         "from tracker.sources.open import open_source\n"
         "from tracker.stores.memory import MemoryStore\n"
-        "running.EXIT_GRACE_S = 1.0\n"
+        "stopping.HANGS_S = 1.0\n"
         "store = MemoryStore()\n"
         "store.commit = lambda commit: time.sleep(3600)\n"
         "make = lambda revoked: open_source('events.jsonl', follow=True, on_revoked=revoked)\n"
-        "asyncio.run(Projector(make, store, options=Options(exit_when_stuck_s=2.0), on_stuck=running.exit_soon).run())\n"
+        "asyncio.run(Projector(make, store, options=Options(exit_when_stuck_s=2.0), on_stuck=stopping.exit_soon).run())\n"
     )
     (folder / "events.jsonl").write_bytes(b"{}\n")
     assert subprocess.run([sys.executable, script], cwd=folder, timeout=DEADLINE_S, check=False).returncode == 4
+
+
+def test_a_stop_that_hangs_is_told_and_ends(folder: Path) -> None:
+    """Something that swallows its cancellation keeps the event loop from its end: after a while the process says where it is, and exits with 4."""
+    script = folder / "hangs.py"
+    script.write_text(
+        "import asyncio, os, signal\n"
+        "from tracker.cli import stopping\n"
+        "stopping.HANGS_S = 1.0\n"
+        "async def swallows():\n"
+        "    while True:\n"
+        "        try:\n"
+        "            await asyncio.sleep(3600)\n"
+        "        except asyncio.CancelledError:\n"
+        "            pass\n"
+        "async def main():\n"
+        "    stop = asyncio.Event()\n"
+        "    with stopping.on_signals(lambda _: stop.set()):\n"
+        "        task = asyncio.create_task(swallows(), name='the deaf one')\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        await stop.wait()\n"
+        "stopping.run(main())\n"
+    )
+    done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert done.returncode == 4
+    assert "the stop did not come to its end within 1 s" in done.stderr
+    assert "the deaf one: sleep (tasks.py:" in done.stderr
+    assert "Traceback" not in done.stderr

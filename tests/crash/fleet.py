@@ -99,6 +99,10 @@ class Worker:
                 found.append({"level": "none", "event": None, "message": line})
         return found
 
+    def last_words(self) -> str:
+        """What its log ends with; where it hangs, if its stop does."""
+        return " | ".join(each["message"] for each in self.messages()[-3:])[-6000:]
+
 
 class Fleet:
     """All workers. `tend` is to be called a few times a second."""
@@ -131,8 +135,7 @@ class Fleet:
                 worker.process = None
                 excused = {1} if now < worker.excused_until else set()
                 if code not in worker.expected | self.tolerated | excused:
-                    last = [each["message"] for each in worker.messages()[-3:]]
-                    worker.ends.append(f"{worker.name} ended by itself with {code}: {' | '.join(last)[-1500:]}")
+                    worker.ends.append(f"{worker.name} ended by itself with {code}: {worker.last_words()}")
                 if not worker.start_at:
                     worker.start_at = now + 1.0
             if worker.process is None and worker.start_at and now >= worker.start_at:
@@ -148,10 +151,10 @@ class Fleet:
                 try:
                     code = worker.process.wait(STOP_S)
                 except subprocess.TimeoutExpired:
-                    wrong.append(f"{worker.name} did not end within {STOP_S:.0f} s of SIGTERM")
+                    wrong.append(f"{worker.name} did not end within {STOP_S:.0f} s of SIGTERM: {worker.last_words()}")
                     continue
                 if code not in ENDS_OF_SIGTERM:
-                    wrong.append(f"{worker.name} ended with {code} on SIGTERM")
+                    wrong.append(f"{worker.name} ended with {code} on SIGTERM: {worker.last_words()}")
         return wrong
 
     def complaints(self) -> list[str]:

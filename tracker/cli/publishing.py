@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tracker import telemetry
-from tracker.cli import options, output
-from tracker.cli.simulating import on_signals
+from tracker.cli import options, output, stopping
 from tracker.errors import UsageError
 from tracker.settings import Settings, count
 from tracker.telemetry import say
@@ -68,7 +66,7 @@ def publish(
     url = topic_url(topic, settings.source)
     number = None if partitions is None else count(partitions, "--partitions")
     topic_there = open_status_topic(url, kafka_config=settings.kafka_config, partitions=number)
-    totals = asyncio.run(_publish(settings.store, topic_there, extension=extension, again=again, until_end=until_end))
+    totals = stopping.run(_publish(settings.store, topic_there, extension=extension, again=again, until_end=until_end))
     if as_json:
         output.write_json(_shown(totals))
 
@@ -81,20 +79,10 @@ async def _publish(url: str, topic: StatusTopic, *, extension: bool, again: bool
         publisher = Publisher(
             query, topic, place=place_of(url), extension=extension, again=again, until_end=until_end, on_progress=_Reporter()
         )
-        stop = asyncio.Event()
-        with on_signals(stop):
-            stopping = asyncio.create_task(_stopped(stop, publisher.stop))
-            try:
-                totals = await publisher.run()
-            finally:
-                stopping.cancel()
+        with stopping.on_signals(lambda _: publisher.stop()):
+            totals = await publisher.run()
     say(telemetry.PUBLISH_STOPPED, **_shown(totals))
     return totals
-
-
-async def _stopped(stop: asyncio.Event, then: Any) -> None:
-    await stop.wait()
-    then()
 
 
 def _shown(totals: Totals) -> dict[str, Any]:

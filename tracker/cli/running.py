@@ -8,17 +8,16 @@ import os
 import signal
 import socket
 import tempfile
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from random import SystemRandom
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tracker import telemetry
-from tracker.cli import indexing, options, output, purging, simulating
+from tracker.cli import indexing, options, output, purging, simulating, stopping
 from tracker.cli.progress import Reporter
-from tracker.errors import Stuck, TrackerError
+from tracker.errors import TrackerError
 from tracker.settings import Settings
 from tracker.telemetry import say
 
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from tracker.stores.base import StatusStore
     from tracker.web.context import Writable
     from tracker.web.meters import Meters
-
-EXIT_GRACE_S = 8.0
-"""A stop takes 5 seconds at most where nothing hangs."""
 
 
 def run(
@@ -110,7 +106,7 @@ def run(
     shown_live = live and output.is_terminal() and not as_json
     # In the live view only what needs somebody is said, above it.
     telemetry.configure("warning" if shown_live and settings.log_level == "info" else settings.log_level, settings.log_format)
-    totals = asyncio.run(
+    totals = stopping.run(
         _run(settings, follow=follow, until_end=until_end, live=shown_live, simulated=simulate_if_missing, dashboard=dashboard)
     )
     if as_json:
@@ -123,7 +119,7 @@ def demo() -> None:
         settings = Settings.load().with_flags(source=f"{folder}/events.jsonl", store=f"sqlite:///{folder}/status.db")
         live = output.is_terminal()
         telemetry.configure("warning" if live else settings.log_level, settings.log_format)
-        asyncio.run(_run(settings, follow=True, until_end=False, live=live, simulated=True, dashboard=True))
+        stopping.run(_run(settings, follow=True, until_end=False, live=live, simulated=True, dashboard=True))
 
 
 async def _run(settings: Settings, *, follow: bool, until_end: bool, live: bool, simulated: bool, dashboard: bool) -> dict[str, Any]:
@@ -166,11 +162,16 @@ async def _run(settings: Settings, *, follow: bool, until_end: bool, live: bool,
                 store,
                 options=projector_options,
                 on_progress=on_progress,
-                on_stuck=exit_soon,
+                on_stuck=stopping.exit_soon,
                 worker=settings.instance or f"{socket.gethostname()}:{os.getpid()}",
             )
+
+            def stop(number: signal.Signals) -> None:
+                say(telemetry.RUN_STOPPING, signal=number.name)
+                projector.stop()
+
             say(telemetry.RUN_STARTED, source=telemetry.masked(settings.source), store=telemetry.masked(settings.store))
-            with _stopped_by_signals(projector):
+            with stopping.on_signals(stop):
                 meters, url = await stack.enter_async_context(_served(settings, store, projector, listeners, dashboard=dashboard))
                 await stack.enter_async_context(purging.in_background(settings, store))
                 await stack.enter_async_context(indexing.in_background(settings.store, store))
@@ -182,14 +183,6 @@ async def _run(settings: Settings, *, follow: bool, until_end: bool, live: bool,
         read = totals.counters.read
         say(telemetry.RUN_STOPPED, read=read, seconds=totals.seconds)
         return totals_document(totals, store)
-
-
-def exit_soon(trouble: str) -> None:
-    """The run of a stuck worker is asked to end in order; a thread or a loop that hangs can't, so the process ends all the same."""
-    say(telemetry.WORKER_EXITS, trouble=trouble)
-    timer = threading.Timer(EXIT_GRACE_S, os._exit, (Stuck.exit_code,))
-    timer.daemon = True
-    timer.start()
 
 
 def totals_document(totals: Totals, store: StatusStore) -> dict[str, Any]:
@@ -267,25 +260,6 @@ async def _served(
     finally:
         stop.set()
         await task
-
-
-@contextlib.contextmanager
-def _stopped_by_signals(projector: Projector) -> Iterator[None]:
-    """SIGINT and SIGTERM stop the projector in order; a second SIGINT ends the process as usual."""
-    loop = asyncio.get_running_loop()
-
-    def stop(number: signal.Signals) -> None:
-        say(telemetry.RUN_STOPPING, signal=number.name)
-        projector.stop()
-        loop.remove_signal_handler(signal.SIGINT)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop, number)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
 
 
 @contextlib.asynccontextmanager

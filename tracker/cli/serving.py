@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from tracker import telemetry
-from tracker.cli import options, output
+from tracker.cli import options, output, stopping
 from tracker.errors import UsageError
 from tracker.settings import Settings
 from tracker.telemetry import say
@@ -69,7 +69,7 @@ def serve(
         log_format=log_format,
     )
     telemetry.configure(settings.log_level, settings.log_format)
-    asyncio.run(_serve(settings))
+    stopping.run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:
@@ -82,7 +82,12 @@ async def _serve(settings: Settings) -> None:
     log = settings.source if "source" in settings.given else None
     serving = prepared(settings, settings.listen, query, lambda: open_store(settings.store, create=False), log)
     stop = asyncio.Event()
-    with _stopped_by_signals(stop):
+
+    def end(number: signal.Signals) -> None:
+        say(telemetry.WEB_STOPPING, signal=number.name)
+        stop.set()
+
+    with stopping.on_signals(end):
         await serving.answer(stop)
 
 
@@ -162,22 +167,3 @@ def _warn_of_readers(path: str) -> None:
 
     if is_readable_by_others(path):
         output.note(f"warning: everybody on this machine can read {path}, which holds secrets: chmod 600 {path}")
-
-
-@contextlib.contextmanager
-def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    """SIGINT and SIGTERM set the event; a second SIGINT ends the process as usual."""
-    loop = asyncio.get_running_loop()
-
-    def end(number: signal.Signals) -> None:
-        say(telemetry.WEB_STOPPING, signal=number.name)
-        stop.set()
-        loop.remove_signal_handler(signal.SIGINT)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, end, number)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)

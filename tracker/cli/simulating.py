@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from random import SystemRandom
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tracker.cli import options, output
+from tracker.cli.stopping import on_signals
 from tracker.errors import EmitError, UsageError
 from tracker.settings import Settings
 
@@ -62,7 +62,7 @@ async def _simulate(settings: Settings, rate: float, tasks: int | None, seed: in
     if not quiet:
         output.note(f"writing to {settings.source}, seed {seed}; stop with Ctrl-C")
     written, said = 0, False
-    with on_signals(stop):
+    with on_signals(lambda _: stop.set()):
         while not (stop.is_set() or simulation.has_ended()):
             try:
                 async with open_emitter(settings.source, kafka_config=settings.kafka_config) as emitter:
@@ -100,19 +100,6 @@ async def stream(emitter: Emitter, simulation: Simulation, rate: float, stop: as
         if rate:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), max(TICK_S, 1 / rate if rate < 10 else 0))
-
-
-@contextlib.contextmanager
-def on_signals(stop: asyncio.Event) -> Iterator[None]:
-    """SIGINT and SIGTERM set ``stop`` instead of ending the process."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
 
 
 def can_be_simulated(source: str) -> bool:

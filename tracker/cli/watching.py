@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tracker.cli import options, output
-from tracker.cli.simulating import on_signals
+from tracker.cli.stopping import on_signals
 from tracker.errors import UsageError
 from tracker.settings import Settings
 
@@ -55,7 +55,7 @@ async def _watch(url: str, where: Node | None, since: str | None, limit: int | N
     printer = _print_json if as_json else _Printer().print
     async with open_query(url) as query:
         start = await query.token() if since is None else since
-        with on_signals(stop):
+        with on_signals(lambda _: stop.set()):
             if not as_json:
                 output.note(f"watching {url} from {start}; stop with Ctrl-C")
             async with aclosing(query.changes(start, where, follow=True)) as changes:

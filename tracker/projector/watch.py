@@ -9,24 +9,21 @@ or while the event loop does not turn at all. They are counted in ticks: a proce
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 import msgspec
 
 from tracker import telemetry
+from tracker.projector import stacks
 from tracker.telemetry import say
 
 STUCK_AFTER_S = 60.0
 """A worker that has records to read and has not moved for so long is unhealthy. The slowest commits (10,000 tasks of a cold store of
 millions) take some seconds, and a rebalance that waits for a silent member 30."""
 TICK_S = 1.0
-STACK_FRAMES = 12
-"""The innermost ones tell where it hangs."""
 
 
 class Sight(msgspec.Struct, frozen=True):
@@ -120,31 +117,7 @@ class Watch:
         return "partitions to read and no beginning" if lag is None else f"{lag:,} records to read and no progress"
 
     def _stacks(self) -> str:
-        frames = sys._current_frames()  # noqa: SLF001 - the documented way to see another thread's stack
-        told = [f"{name}: {_stack(frames.get(ident))}" for name, ident in self._threads().items()]
+        told = stacks.of_threads({ident: name for name, ident in self._threads().items()})
         if self._main is not None:
-            told.append(f"reading task: {_awaits(self._main)}")
+            told.append(f"reading task: {stacks.of_task(self._main)}")
         return "; ".join(told)
-
-
-def _stack(frame: FrameType | None) -> str:
-    """A thread's innermost frames, the innermost first."""
-    told: list[str] = []
-    while frame is not None and len(told) < STACK_FRAMES:
-        told.append(_place(frame))
-        frame = frame.f_back
-    return " < ".join(told) or "no such thread"
-
-
-def _awaits(task: asyncio.Task[Any]) -> str:
-    """What a task waits for: the frames of the coroutines that await each other, the innermost first."""
-    told: list[str] = []
-    waiting: Any = task.get_coro()
-    while waiting is not None and (frame := getattr(waiting, "cr_frame", None)) is not None:
-        told.append(_place(frame))
-        waiting = waiting.cr_await
-    return " < ".join(reversed(told[-STACK_FRAMES:])) or "at its end"
-
-
-def _place(frame: FrameType) -> str:
-    return f"{frame.f_code.co_name} ({Path(frame.f_code.co_filename).name}:{frame.f_lineno})"
