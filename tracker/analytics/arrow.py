@@ -16,9 +16,14 @@ import pyarrow.compute as pc
 from tracker.analytics.attributes import Attribute, fitted, with_attributes
 from tracker.analytics.columns import ATTEMPT, DEFINITION, MESSAGE, RETURN, TARGET, TASKS, Column, Listed, Mapped, Struct, Type, Words
 from tracker.analytics.flat import Flat, Told, chunks, flatten, json_lines
+from tracker.analytics.reading import told
 from tracker.errors import StoreError
 from tracker.fold.event import stamp_time
 from tracker.fold.state import DAMAGED
+from tracker.query.base import Snapshot
+from tracker.query.filters import Node
+from tracker.query.pages import BY_ID, Order
+from tracker.query.tokens import Place
 
 BATCH_ROWS, BATCH_BYTES = 8_192, 16_000_000
 """Rows of a record batch, and no more bytes than about this."""
@@ -78,6 +83,10 @@ class Batches:
                 parts, rows, size_bytes = [], 0, 0
         if parts:
             yield pa.concat_batches(parts)
+
+    def read(self, snapshot: Snapshot, where: Node | None, since: Place | None = None, order: Order = BY_ID) -> Iterator[pa.RecordBatch]:
+        """The table in batches: see `tracker.analytics.reading.told`."""
+        return self.of(told(snapshot, where, since, order))
 
     def one(self, chunk: Sequence[Told]) -> pa.RecordBatch:
         """One chunk, as one batch."""

@@ -16,7 +16,7 @@ from tracker.analytics import needs
 from tracker.analytics.arrow import Batches
 from tracker.analytics.attributes import parse_attributes
 from tracker.analytics.compiled import compiled_batches
-from tracker.analytics.reading import about, place_of, reached, told
+from tracker.analytics.reading import about, place_of, reached
 from tracker.query.api import clock
 from tracker.query.base import Filters, Snapshot, parsed
 from tracker.query.blocking import BlockingQuery
@@ -45,7 +45,7 @@ def arrow_reader(
         told_of_it = about(reached(snapshot), place, text)
         made = compiled_batches(snapshot, where, place, wanted, told_of_it) or Batches(wanted, told_of_it)
         yield pa.RecordBatch.from_pylist([], made.schema)  # what a reader is told before the first row
-        yield from made.of(told(snapshot, where, place))
+        yield from made.read(snapshot, where, place)
 
     batches = tasks.each(question)
     return pa.RecordBatchReader.from_batches(next(batches).schema, batches)

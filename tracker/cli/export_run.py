@@ -117,7 +117,7 @@ def _arrow(snapshot: Snapshot, wanted: Wanted, since: Place | None, at: Reached,
         written = _parted(out, snapshot, wanted, since, at, advance, made, of_format)
     else:
         with binary_target(out, wanted.format) as sink:
-            written = write_all(of_format(sink, made.schema), made.of(told(snapshot, wanted.where, since)), advance)
+            written = write_all(of_format(sink, made.schema), made.read(snapshot, wanted.where, since), advance)
     return written, _misfits(made.misfits, wanted)
 
 
@@ -157,7 +157,7 @@ def _parted(
     order = parse_sorters("created,id") if wanted.partition == "day" and since is None else BY_ID
     files = PartitionedFiles(folder, wanted.partition, f"tasks-{at.revision}", wanted.format, lambda sink: of_format(sink, made.schema))
     try:
-        written = files.write_all(made.of(told(snapshot, wanted.where, since, order)), advance)
+        written = files.write_all(made.read(snapshot, wanted.where, since, order), advance)
         files.commit()
     except OSError as error:
         raise TrackerError(f"{folder} can't be written: {error.strerror}") from None

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from tracker.model.records import Place
-from tracker.query.base import Facts, Row, Scan
+from tracker.query.base import Facts, Row, Scan, Stored
 from tracker.query.fields import Field
 from tracker.query.filters import Node
 from tracker.query.pages import BY_ID, Key, Order
@@ -91,6 +91,10 @@ class MemorySnapshot:
         if rest is not None:
             wanted = decided(wanted, rest, scan)
         yield from islice(wanted, offset, None if limit is None else offset + limit)
+
+    def stored(self, where: Node | None, order: Order) -> Iterator[Stored]:
+        """Matching tasks in the order, as they are stored."""
+        return ((row.id, row.revision, row.registers) for row in self.rows(where, order))
 
     def count(self, where: Node | None, *, stop: int | None = None, scan: Scan | None = None) -> int:
         """How many tasks match."""

@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, literal_column, not_, 
 from tracker.model.limits import Limits
 from tracker.model.records import Place
 from tracker.query import attributes, functions
-from tracker.query.base import Facts, Row, Scan
+from tracker.query.base import Facts, Row, Scan, Stored
 from tracker.query.clauses import Clause, after_clause, clause, column_of, is_of_living, ordering, split
 from tracker.query.fields import Field, Kind
 from tracker.query.pages import BY_ID, Key, Order, Sort
@@ -194,6 +194,14 @@ class SqlSnapshot(ABC):
             for row in self._rows(statement, few=few):
                 row.key = (None, *row.key)
                 yield row
+
+    def stored(self, where: Node | None, order: Order) -> Iterator[Stored]:
+        """Matching tasks in the order, as they are stored: one statement's rows where it can be one."""
+        found, rest = self._said(where)
+        if rest is None and not order[0].field.nullable:
+            listing = _listing(found, order, None, None)
+            return self._run(listing.with_only_columns(_TASK.id, _TASK.revision, _TASK.registers), few=False)
+        return ((row.id, row.revision, row.registers) for row in self.rows(where, order))
 
     def count(self, where: Node | None, *, stop: int | None = None, scan: Scan | None = None) -> int:
         """How many tasks match."""

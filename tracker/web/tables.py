@@ -139,7 +139,7 @@ def _write_batches(file_type: Any, spool: Spool, snapshot: Snapshot, wanted: _Wa
     from tracker.analytics.files import write_all
 
     made = Batches(wanted.attributes, about(at, wanted.since, wanted.text))
-    write_all(file_type(spool, made.schema), made.of(told(snapshot, wanted.where, wanted.since)), group_rows=GROUP_ROWS)
+    write_all(file_type(spool, made.schema), made.read(snapshot, wanted.where, wanted.since), group_rows=GROUP_ROWS)
 
 
 def _write_csv(spool: Spool, snapshot: Snapshot, wanted: _Wanted, at: Reached) -> None:  # noqa: ARG001 - one signature for all

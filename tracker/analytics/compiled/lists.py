@@ -18,7 +18,7 @@ from tracker.analytics.compiled.sheet import (
     put,
     put_word,
 )
-from tracker.analytics.compiled.tape import ARRAY, KIND, MAP, NEXT, NIL, SIZE, START, TEXT, compared
+from tracker.analytics.compiled.tape import ARRAY, KIND, MAP, NEXT, NIL, SIZE, START, TEXT, beginning, compared
 
 _ATTRIBUTE, _TRUNCATED, _PARAMETER = COLUMN["attribute.key"], COLUMN["truncated"], COLUMN["parameter"]
 _RETURN_NAME, _RETURN_KEY = COLUMN["return.name"], COLUMN["return.attributeName"]
@@ -26,7 +26,7 @@ _LOCALIZED, _PARAMETERS = COLUMN["message.localizedText"], COLUMN["message.param
 _PARAMETERS_END, _PARAMETERS_GIVEN = COLUMN["parameters.end"], COLUMN["parameters.given"]
 _MESSAGE_AT, _TEXT_AT = ((COLUMN[names[0]], COLUMN[names[-1]] + 1) for names in (MESSAGE, LOCALIZED))
 _FIRST, _SECOND = COLUMN["first"], COLUMN["second"]
-"""Tokens of what is put in order: of its first text and its second, and of its third."""
+"""What is put in order: the tokens of its first text and its second, and of its third with the first one's beginning."""
 
 
 @kernel
@@ -36,12 +36,16 @@ def _note(data: Array, tape: Array, cells: Array, count: int, one: int, two: int
         return ODD
     if count == cells.shape[1]:
         return FULL
-    at = count  # by insertion: nearly all of it comes in order
-    while at > 0 and _is_before(data, tape, cells, one, two, three, at - 1):
+    at, begins = count, beginning(data, tape[one, START], tape[one, SIZE])
+    # By insertion: nearly all of it comes in order. Most texts differ at their beginnings.
+    while at > 0 and (
+        begins < cells[_SECOND, at - 1, 1]
+        or (begins == cells[_SECOND, at - 1, 1] and _is_before(data, tape, cells, one, two, three, at - 1))
+    ):
         cells[_FIRST, at, 0], cells[_FIRST, at, 1] = cells[_FIRST, at - 1, 0], cells[_FIRST, at - 1, 1]
-        cells[_SECOND, at, 0] = cells[_SECOND, at - 1, 0]
+        cells[_SECOND, at, 0], cells[_SECOND, at, 1] = cells[_SECOND, at - 1, 0], cells[_SECOND, at - 1, 1]
         at -= 1
-    cells[_FIRST, at, 0], cells[_FIRST, at, 1], cells[_SECOND, at, 0] = one, two, three
+    cells[_FIRST, at, 0], cells[_FIRST, at, 1], cells[_SECOND, at, 0], cells[_SECOND, at, 1] = one, two, three, begins
     return count + 1
 
 
@@ -63,7 +67,7 @@ def _difference(data: Array, tape: Array, one: int, other: int) -> int:
 
 
 @kernel
-def put_attributes(data: Array, tape: Array, cells: Array, layers: int, at: int) -> int:
+def put_attributes(data: Array, written: Array, tape: Array, cells: Array, layers: int, at: int) -> int:
     """The attributes of all layers, by key. Where the last one ends as JSON, `ODD` or `FULL`."""
     count = 0
     if tape[layers, KIND] != ARRAY:
@@ -80,7 +84,7 @@ def put_attributes(data: Array, tape: Array, cells: Array, layers: int, at: int)
             key = tape[key + 1, NEXT]
         layer = tape[layer, NEXT]
     for each in range(count):
-        at = put_pair(data, tape, cells, cells[_FIRST, each, 0], at, _ATTRIBUTE)
+        at = put_pair(data, written, tape, cells, cells[_FIRST, each, 0], at, _ATTRIBUTE)
     return at
 
 
@@ -109,7 +113,7 @@ def put_returns(data: Array, tape: Array, cells: Array, returns: int) -> int:
 
 
 @kernel
-def put_messages(data: Array, tape: Array, cells: Array, messages: int, at: int) -> int:
+def put_messages(data: Array, written: Array, tape: Array, cells: Array, messages: int, at: int) -> int:
     """The messages by stamp. Where the last parameter ends as JSON, `ODD` or `FULL`."""
     count = 0
     if tape[messages, KIND] != MAP:
@@ -124,14 +128,14 @@ def put_messages(data: Array, tape: Array, cells: Array, messages: int, at: int)
             return count
         identity = tape[said, NEXT]
     for each in range(count):
-        at = _put_message(data, tape, cells, cells[_FIRST, each, 0] + 1, at)
+        at = _put_message(data, written, tape, cells, cells[_FIRST, each, 0] + 1, at)
         if at < 0:
             return at
     return at
 
 
 @kernel
-def _put_message(data: Array, tape: Array, cells: Array, message: int, at: int) -> int:
+def _put_message(data: Array, written: Array, tape: Array, cells: Array, message: int, at: int) -> int:
     """One message. Where its last parameter ends as JSON, `ODD` or `FULL`."""
     if not find_all(data, tape, cells, message, _MESSAGE_AT[0], _MESSAGE_AT[1]):
         return ODD
@@ -144,7 +148,7 @@ def _put_message(data: Array, tape: Array, cells: Array, message: int, at: int) 
     if tape[parameters, KIND] == ARRAY:
         each = parameters + 1
         while each < tape[parameters, NEXT]:
-            at = put_json(data, tape, cells, each, at, _PARAMETER)
+            at = put_json(data, written, tape, cells, each, at, _PARAMETER)
             each = tape[each, NEXT]
     elif tape[parameters, KIND] != NIL:
         return ODD

@@ -62,12 +62,12 @@ def put_text(tape: Array, cells: Array, column: int) -> bool:
 
 
 @kernel
-def put_pair(data: Array, tape: Array, cells: Array, key: int, at: int, column: int) -> int:
+def put_pair(data: Array, written: Array, tape: Array, cells: Array, key: int, at: int, column: int) -> int:
     """A key, and its value as JSON into the column after it. Where that ends, or `ODD`."""
     if tape[key, KIND] != TEXT:
         return ODD
     put(cells, column, tape[key, START], tape[key, SIZE])
-    return put_json(data, tape, cells, key + 1, at, column + 1)
+    return put_json(data, written, tape, cells, key + 1, at, column + 1)
 
 
 @kernel

@@ -1,6 +1,6 @@
-"""What the kernels share: the bytes of a chunk of rows, and cells for all that they find in them.
+"""What the kernels share: the bytes of a chunk of rows (the data), the JSON that is written of them, and cells for all that they find.
 
-A cell is two integers. Of a text: where it stands in the data, and of how many bytes it is; a null has −1 of them. Of a number: itself, and nothing.
+A cell is two integers. Of a text: where it stands, and of how many bytes it is; a null has −1 of them. Of a number: itself, and nothing.
 Cells stand in columns, and the first one of a column says how many there are behind it.
 """
 
@@ -45,6 +45,8 @@ COLUMNS = (
     *("fraction", "found", "opened", "keys", "first", "second"),
 )
 """All columns; the last ones are the kernels' own."""
+VALUES = ("argument.value", "attribute.value", "parameter")
+"""Columns whose cells stand in the JSON that was written, not in the data."""
 COLUMN = {name: at for at, name in enumerate(COLUMNS)}
 
 _WORDS = ("QUEUED_TASK", "purged", "SUCCESS", "WARNING")
@@ -60,6 +62,8 @@ MAX_LEVELS = 128
 """Levels of maps and arrays; what is deeper goes the other road."""
 ODD, FULL = -1, -2
 """What kernels answer where something is not as expected, and where there was not enough place."""
+MOST = 2**31 - 1
+"""Of a number in the table."""
 Array: TypeAlias = Any
 """Of NumPy: of bytes (the data), of tokens (the tape), of cells. To mypy, NumPy's numbers and Python's are two."""
 F = TypeVar("F", bound=Callable[..., Any])

@@ -27,6 +27,7 @@ from tracker.analytics.compiled.sheet import (
     FIELDS,
     FULL,
     LISTS,
+    MOST,
     ODD,
     QUEUED_TASK,
     SUCCESS,
@@ -76,21 +77,21 @@ _ENDS, _ITEMS = COLUMN[f"{LISTS[0]}.end"], np.array([COLUMN[name] for name in LI
 
 
 @entry
-def put_rows(data: Array, tape: Array, cells: Array, ids: Array, states: Array) -> int:
+def put_rows(data: Array, written: Array, tape: Array, cells: Array, ids: Array, states: Array) -> int:
     """All rows of a chunk; ``ids`` and ``states`` are where each begins, and at last where the last one ends.
 
     Gives where the JSON ends that was written behind them, `ODD` or `FULL`.
     """
-    at = states[-1]
+    at = 0
     for row in range(len(states) - 1):
         size = states[row + 1] - states[row]
         tokens = tokenize(data, tape, cells, states[row], states[row + 1])
         if tokens == ODD:
             return ODD
-        if at + MOST_BYTES * size + MOST_OF_TOKEN * tokens > len(data):
+        if at + MOST_BYTES * size + MOST_OF_TOKEN * tokens > len(written):
             return FULL
         put(cells, _ID, ids[row], ids[row + 1] - ids[row])
-        at = _put_row(data, tape, cells, at)
+        at = _put_row(data, written, tape, cells, at)
         if at < 0:
             return at
         for each in range(len(_ITEMS)):
@@ -99,13 +100,13 @@ def put_rows(data: Array, tape: Array, cells: Array, ids: Array, states: Array) 
 
 
 @kernel
-def _put_row(data: Array, tape: Array, cells: Array, at: int) -> int:
+def _put_row(data: Array, written: Array, tape: Array, cells: Array, at: int) -> int:
     """The state on the tape. Where its JSON ends, `ODD` or `FULL`."""
     if tape[0, KIND] != ARRAY or tape[0, SIZE] != 11:
         return ODD
     forgotten, attempt = 1, tape[1, NEXT]
     created, first, modified, fields = attempt + 1, attempt + 2, attempt + 3, attempt + 4
-    if (tape[forgotten, KIND] != FALSE and tape[forgotten, KIND] != ARRAY) or tape[attempt, KIND] != INTEGER or tape[attempt, START] < 1:
+    if (tape[forgotten, KIND] != FALSE and tape[forgotten, KIND] != ARRAY) or not _is_number(tape, attempt, 1):
         return ODD
     if tape[created, KIND] != TEXT or tape[first, KIND] != TEXT:  # else what follows stands elsewhere
         return ODD
@@ -121,11 +122,11 @@ def _put_row(data: Array, tape: Array, cells: Array, at: int) -> int:
     number = tape[attempt, START]
     if not _put_fields(data, tape, cells, fields, number) or not _put_target(data, tape, cells):
         return ODD
-    at = _put_definition(data, tape, cells, at)
+    at = _put_definition(data, written, tape, cells, at)
     if at >= 0:
-        at = put_attributes(data, tape, cells, attributes, at)
+        at = put_attributes(data, written, tape, cells, attributes, at)
     if at >= 0:
-        at = put_messages(data, tape, cells, messages, at)
+        at = put_messages(data, written, tape, cells, messages, at)
     if at < 0:
         return at
     problem = put_returns(data, tape, cells, returns)
@@ -137,6 +138,12 @@ def _put_row(data: Array, tape: Array, cells: Array, at: int) -> int:
     put(cells, _STATE, state, 0)
     put(cells, _ATTEMPT, number, 0)
     return at
+
+
+@kernel
+def _is_number(tape: Array, token: int, least: int) -> bool:
+    """Whether it is a whole number from ``least`` that the table can have."""
+    return bool(tape[token, KIND] == INTEGER and least <= tape[token, START] <= MOST)
 
 
 @kernel
@@ -196,7 +203,7 @@ def _put_target(data: Array, tape: Array, cells: Array) -> bool:
 
 
 @kernel
-def _put_definition(data: Array, tape: Array, cells: Array, at: int) -> int:
+def _put_definition(data: Array, written: Array, tape: Array, cells: Array, at: int) -> int:
     """The definition with its arguments. Where they end as JSON, or `ODD`."""
     there = _put_members(data, tape, cells, _DEFINITION, _DEFINITION_AT[0], _DEFINITION_AT[1])
     if there != 1:
@@ -208,7 +215,7 @@ def _put_definition(data: Array, tape: Array, cells: Array, at: int) -> int:
     while key < tape[arguments, NEXT]:
         if key != last and not is_below(data, tape, last, key):
             return ODD
-        at = put_pair(data, tape, cells, key, at, _ARGUMENT)
+        at = put_pair(data, written, tape, cells, key, at, _ARGUMENT)
         if at == ODD:
             return ODD
         last, key = key, tape[key + 1, NEXT]
@@ -224,7 +231,7 @@ def _put_attempts(data: Array, tape: Array, cells: Array, attempts: int, attempt
     status = size = -1
     each = attempts + 1
     while each < tape[attempts, NEXT]:
-        if tape[each, KIND] != ARRAY or tape[each, SIZE] != 6 or tape[each, NEXT] != each + 7 or tape[each + 1, KIND] != INTEGER:
+        if tape[each, KIND] != ARRAY or tape[each, SIZE] != 6 or tape[each, NEXT] != each + 7 or not _is_number(tape, each + 1, 1):
             return ODD
         launched, completed, status, size = NO_TIME, NO_TIME, tape[each + 5, START], tape[each + 5, SIZE]
         if tape[each + 2, KIND] != TEXT or tape[each + 5, KIND] != TEXT:
@@ -254,7 +261,7 @@ def _put_attempts(data: Array, tape: Array, cells: Array, attempts: int, attempt
     put_time(cells, _COMPLETED, completed)
     put(cells, _STATUS, status, size)
     percent = cells[FOUND, _PERCENT, 0]
-    if percent and tape[percent, KIND] != INTEGER:
+    if percent and not _is_number(tape, percent, 0):
         return ODD
     is_well = size > 0 and (is_word(data, status, size, SUCCESS) or is_word(data, status, size, WARNING))
     put(cells, _PERCENT, 100 if is_well else tape[percent, START] if percent else 0, 0)

@@ -32,6 +32,10 @@ for _kind, _first, _widths in (
     _KINDS[_first : _first + len(_widths)] = _kind
     _WIDTHS[_first : _first + len(_widths)] = _widths
 KIND, START, SIZE, NEXT, BEGIN = range(5)
+_BEGINNING = 7
+"""Bytes that are positive in 64 bits."""
+_OF_TEXT = np.array([((1 << 8 * size) - 1) << 8 * (_BEGINNING - size) for size in range(_BEGINNING + 1)])
+"""By the size of a text: which bits are its own."""
 _HOLDERS = COLUMN["opened"]
 """Of each level above: the array or map, and how many tokens are left in it."""
 
@@ -97,6 +101,15 @@ def _number(data: Array, at: int, width: int, first: int, kind: int) -> tuple[in
     elif kind == INTEGER and first < _SIGNED and value < 0:
         kind = OTHER
     return value, kind
+
+
+@kernel
+def beginning(data: Array, start: int, size: int) -> int:
+    """A text's first seven bytes as a number that sorts as they do, with zeros behind a shorter one. Seven bytes can always be read."""
+    value = 0
+    for place in range(_BEGINNING):
+        value = (value << 8) | byte_at(data, start + place)
+    return value & _OF_TEXT[min(size, _BEGINNING)]  # type: ignore[no-any-return]
 
 
 @kernel
