@@ -20,6 +20,7 @@ from tests.naive.logs import crowded_log, logs
 from tracker.analytics import compiled
 from tracker.analytics.arrow import Batches
 from tracker.analytics.attributes import Attribute, parse_attributes
+from tracker.analytics.compiled.making import have_made
 from tracker.analytics.flat import Told
 from tracker.cli import main
 from tracker.errors import StoreError
@@ -47,6 +48,7 @@ drawn = settings(max_examples=150, deadline=None, suppress_health_check=[HealthC
 
 def made_by(attributes: Sequence[Attribute] = ()) -> CompiledBatches:
     """What makes batches. Numba is imported here: the quick tests, whose processes collect this file too, do without its objects."""
+    assert have_made(print)
     from tracker.analytics.compiled.batches import CompiledBatches
 
     return CompiledBatches(attributes)
@@ -114,7 +116,7 @@ def test_tasks_that_have_all_they_can(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracker.analytics.compiled.batches.CHUNK_ROWS", 20)
     monkeypatch.setattr("tracker.analytics.compiled.batches.CHUNK_BYTES", 1_000)
     fast = same(rows_of(states_of(events_of(crowded_log(Random(1))))))
-    assert fast._sheets[0]._cells.shape[1] > 8 * 20
+    assert fast._sheets[0].cells.shape[1] > 8 * 20
 
 
 @given(values=st.lists(FRACTIONS, min_size=1))

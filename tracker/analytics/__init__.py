@@ -14,6 +14,7 @@ The extra ``analytics`` has pyarrow, which all but CSV needs; polars and pandas 
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from tracker.errors import UsageError
@@ -42,12 +43,10 @@ __all__ = ["arrow_reader", "log_reader", "log_to_arrow", "needs", "to_arrow", "t
 
 
 def needs(package: str, what: str) -> None:
-    """Import a package that an extra brings. Raises UsageError where it is not installed."""
-    try:
-        import_module(package)
-    except ImportError as error:
+    """Look for a package that an extra brings. Raises UsageError where it is not installed."""
+    if find_spec(package) is None:
         also = "" if package == "pyarrow" else f" {package}"
-        raise UsageError(f"{what} needs {package}, which is not installed: pip install 'tracker[analytics]'{also}") from error
+        raise UsageError(f"{what} needs {package}, which is not installed: pip install 'tracker[analytics]'{also}")
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from tracker.query.pages import BY_ID, parse_sorters
 from tracker.query.questions import shown as document_of
 from tracker.query.tokens import Place, from_token
 
+log = logging.getLogger("tracker.export")
 Advance = Callable[[int], None]
 
 
@@ -40,6 +42,8 @@ class Wanted:
     partition: str | None
     out: Path | None
     processes: int | None
+    say: Callable[[str], None] = log.info
+    """Told what takes long for a reason."""
 
 
 def export_tasks(url: str, wanted: Wanted, *, shown: bool) -> list[str]:
@@ -108,9 +112,9 @@ def _csv(snapshot: Snapshot, wanted: Wanted, since: Place | None, at: Reached, a
 
 
 def _arrow(snapshot: Snapshot, wanted: Wanted, since: Place | None, at: Reached, advance: Advance) -> tuple[int, list[str]]:
+    made = _batches(snapshot, wanted, since, about(at, since, wanted.filters))
     from tracker.analytics.files import ArrowFile, ParquetFile, write_all
 
-    made = _batches(snapshot, wanted, since, about(at, since, wanted.filters))
     of_format = ParquetFile if wanted.format == "parquet" else ArrowFile
     out = _named(wanted.out, at)
     if wanted.partition is not None and out is not None:
@@ -123,15 +127,17 @@ def _arrow(snapshot: Snapshot, wanted: Wanted, since: Place | None, at: Reached,
 
 def _batches(snapshot: Snapshot, wanted: Wanted, since: Place | None, told_of_it: dict[str, Any]) -> Any:
     """What makes record batches: machine code or other processes, where there is enough to do."""
-    from tracker.analytics.arrow import Batches
     from tracker.analytics.compiled import compiled_batches
-    from tracker.analytics.pool import LEAST_ROWS, PooledBatches
 
     processes = wanted.processes
     if processes is None:
-        compiled = compiled_batches(snapshot, wanted.where, since, wanted.attributes, told_of_it)
+        compiled = compiled_batches(snapshot, wanted.where, since, wanted.attributes, told_of_it, wanted.say)
         if compiled is not None:
             return compiled
+    from tracker.analytics.arrow import Batches
+    from tracker.analytics.pool import LEAST_ROWS, PooledBatches
+
+    if processes is None:
         processes = (os.cpu_count() or 1) if has_rows(snapshot, wanted.where, since, LEAST_ROWS) else 1
     return Batches(wanted.attributes, told_of_it) if processes == 1 else PooledBatches(processes, wanted.attributes, told_of_it)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -129,6 +130,7 @@ def export(
             raise UsageError("--events writes a log as it is: it takes no --filter, --attribute, --since, --state or --partition")
         told = export_run.export_log(events, format_, out)
     else:
+        wanted = replace(wanted, say=output.note) if not quiet else wanted
         told = export_run.export_tasks(settings.store, wanted, shown=shown)
     if out is not None and not quiet:
         for line in told:

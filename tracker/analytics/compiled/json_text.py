@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracker.analytics.compiled.sheet import COLUMN, ODD, Array, kernel, put
+from tracker.analytics.compiled.cells import COLUMN, ODD, Array, kernel, put
 from tracker.analytics.compiled.tape import BEGIN, DOUBLE, FALSE, INTEGER, KIND, MAP, NEXT, NIL, SIZE, START, TEXT, TRUE, byte_at, is_below
 from tracker.analytics.flat import LEAST_PLAIN
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from tracker.analytics.compiled.json_text import put_json
-from tracker.analytics.compiled.members import FOUND, find_all, put_pair, put_text
-from tracker.analytics.compiled.sheet import (
+from tracker.analytics.compiled.cells import (
     COLUMN,
     FULL,
     LOCALIZED,
@@ -18,6 +16,8 @@ from tracker.analytics.compiled.sheet import (
     put,
     put_word,
 )
+from tracker.analytics.compiled.json_text import put_json
+from tracker.analytics.compiled.members import FOUND, find_all, put_pair, put_text
 from tracker.analytics.compiled.tape import ARRAY, KIND, MAP, NEXT, NIL, SIZE, START, TEXT, beginning, compared
 
 _ATTRIBUTE, _TRUNCATED, _PARAMETER = COLUMN["attribute.key"], COLUMN["truncated"], COLUMN["parameter"]

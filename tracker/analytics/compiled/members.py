@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from tracker.analytics.compiled.cells import COLUMN, ODD, Array, kernel, put, put_null
 from tracker.analytics.compiled.json_text import put_json
-from tracker.analytics.compiled.sheet import COLUMN, ODD, Array, kernel, put, put_null
 from tracker.analytics.compiled.tape import KIND, MAP, NEXT, NIL, SIZE, START, TEXT, byte_at, is_word
 
 TIME, NO_TIME = 26, -(2**62)

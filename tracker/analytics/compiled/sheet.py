@@ -1,119 +1,66 @@
-"""What the kernels share: the bytes of a chunk of rows (the data), the JSON that is written of them, and cells for all that they find.
-
-A cell is two integers. Of a text: where it stands, and of how many bytes it is; a null has −1 of them. Of a number: itself, and nothing.
-Cells stand in columns, and the first one of a column says how many there are behind it.
-"""
+"""A sheet: packs a chunk of rows for the kernels, and has what they write."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, cast
+from collections.abc import Sequence
 
-import numba
+import msgspec
 import numpy as np
 
-FIELDS = (
-    "type",
-    "uniqueName",
-    "description",
-    "parentName",
-    "parentId",
-    "launcher",
-    "progress",
-    "percentComplete",
-    "target",
-    "taskDefinitionSummary",
-)
-TARGET = ("target.id", "target.type", "target.name")
-DEFINITION = tuple(f"definition.{name}" for name in ("id", "uniqueName", "description", "parentName", "executor", "arguments"))
-MESSAGE = ("message.type", "message.key", "message.localizedText", "message.parameters")
-LOCALIZED = ("text.locale", "text.message")
-NAMED = (*FIELDS, *TARGET, *DEFINITION, *MESSAGE, *LOCALIZED)
-"""Members of a state's maps: the last part of each is how a state calls it."""
-LISTS = ("argument.key", "attribute.key", "return.name", "truncated", "message.type", "attempt.launched")
-"""Columns of which it is kept, after each row, how many cells they have so far."""
-COLUMNS = (
-    *NAMED,
-    *("id", "created", "modified", "launched", "completed", "firstLaunched", "completionStatus", "state", "attempt"),
-    *("argument.key", "argument.value", "attribute.key", "attribute.value", "return.name", "return.attributeName", "truncated"),
-    *("parameter", "parameters.end", "parameters.given"),
-    *("attempt.number", "attempt.launched", "attempt.completed", "attempt.completionStatus"),
-    *(f"{name}.end" for name in LISTS),
-    *("fraction", "found", "opened", "keys", "first", "second"),
-)
-"""All columns; the last ones are the kernels' own."""
-VALUES = ("argument.value", "attribute.value", "parameter")
-"""Columns whose cells stand in the JSON that was written, not in the data."""
-COLUMN = {name: at for at, name in enumerate(COLUMNS)}
+from tracker.analytics.compiled.cells import BLOCK, COLUMN, COLUMNS, FULL, HEAD, ODD, VALUES, Array
+from tracker.analytics.compiled.json_text import FRACTION
+from tracker.analytics.compiled.states import put_rows
+from tracker.analytics.flat import json_lines
 
-_WORDS = ("QUEUED_TASK", "purged", "SUCCESS", "WARNING")
-# Names first, as `COLUMNS` has them: the number of a name's column is that of its word.
-_SPELLED = tuple(name.rpartition(".")[2] for name in NAMED) + _WORDS
-HEAD = "".join(_SPELLED).encode()
-"""What the data of each chunk begin with: the words that kernels compare with, or show where a state has none."""
-WORD_SIZES = np.array([len(word) for word in _SPELLED])
-WORD_STARTS = np.cumsum(WORD_SIZES) - WORD_SIZES
-QUEUED_TASK, PURGED, SUCCESS, WARNING = range(len(NAMED), len(_SPELLED))
-
-MAX_LEVELS = 128
-"""Levels of maps and arrays; what is deeper goes the other road."""
-ODD, FULL = -1, -2
-"""What kernels answer where something is not as expected, and where there was not enough place."""
-MOST = 2**31 - 1
-"""Of a number in the table."""
-Array: TypeAlias = Any
-"""Of NumPy: of bytes (the data), of tokens (the tape), of cells. To mypy, NumPy's numbers and Python's are two."""
-F = TypeVar("F", bound=Callable[..., Any])
+CHUNK_ROWS, CHUNK_BYTES = 2_048, 2_000_000
+ROW_BYTES = 1_000_000
+"""A greater state goes the other road."""
+_ASIDE = 20
+"""Places that keep columns from standing at powers of two, where a processor's cache has room for few of them."""
+_decode = msgspec.msgpack.decode
 
 
-def kernel(function: F) -> F:
-    """Machine code when it is first called."""
-    return cast("F", numba.njit(nogil=True, forceinline=True)(function))
+class Sheet:
+    """What the kernels write to; used again and again, and made anew where it is too small."""
 
+    def __init__(self) -> None:
+        self._make(8 * CHUNK_BYTES, 8 * CHUNK_ROWS + _ASIDE)
 
-def entry(function: F) -> F:
-    """A kernel that Python calls. Its machine code is kept for the next process, in a folder of this version of all kernels: Numba compares one file."""
-    folder = _kept_in()
-    config: Any = numba.config
-    before, config.CACHE_DIR = config.CACHE_DIR, folder
-    try:
-        return cast("F", numba.njit(nogil=True, cache=bool(folder))(function))
-    finally:
-        config.CACHE_DIR = before
+    def _make(self, written_bytes: int, places: int) -> None:
+        self.written = np.empty(written_bytes + BLOCK, np.uint8)[:-BLOCK]
+        self._tape = np.zeros((ROW_BYTES + 2, 5), np.int64)
+        self.cells = np.zeros((len(COLUMNS), places, 2), np.int64)
 
+    def read(self, ids: Sequence[str], states: Sequence[bytes]) -> Array | None:
+        """The data that the rows' cells stand for; None where a row is not as expected. Raises `ValueError` and others for what is damaged."""
+        if max(map(len, states), default=0) > ROW_BYTES:
+            return None
+        encoded = list(map(str.encode, ids))
+        packed = b"".join([HEAD, *encoded, *states, bytes(BLOCK)])
+        data = np.frombuffer(packed, np.uint8)
+        starts = np.cumsum([len(HEAD), *map(len, encoded), *map(len, states)])
+        end = FULL
+        while end == FULL:
+            self.cells[:, 0, 0] = 0
+            end = put_rows(data, self.written, self._tape, self.cells, starts[: len(ids) + 1], starts[len(ids) :])
+            if end == FULL:
+                self._make(2 * len(self.written), 2 * self.cells.shape[1])
+        if end == ODD:
+            return None
+        if self.cells[COLUMN["fraction"], 0, 0]:
+            self._write_fractions(packed, end)
+        return data
 
-def _kept_in() -> str:
-    """A folder of the user's, made if need be; empty where none can be written."""
-    here = Path(__file__).parent
-    version = hashlib.blake2b(b"".join(file.read_bytes() for file in sorted(here.glob("*.py"))), digest_size=8).hexdigest()
-    try:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracker" / f"compiled-{version}"
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # not writable, or a user without a home
-        return ""
-    return str(folder) if os.access(folder, os.W_OK) else ""
-
-
-@kernel
-def put(cells: Array, column: int, start: int, size: int) -> None:
-    """One more cell. The last place is only ever written over: there were too few where it is used."""
-    count = cells[column, 0, 0] + 1
-    place = min(count, cells.shape[1] - 1)
-    cells[column, place, 0] = start
-    cells[column, place, 1] = size
-    cells[column, 0, 0] = count
-
-
-@kernel
-def put_null(cells: Array, column: int) -> None:
-    """One more null."""
-    put(cells, column, 0, -1)
-
-
-@kernel
-def put_word(cells: Array, column: int, word: int) -> None:
-    """One more cell with one of our own words."""
-    put(cells, column, WORD_STARTS[word], WORD_SIZES[word])
+    def _write_fractions(self, packed: bytes, at: int) -> None:
+        """What Python writes as JSON: behind the rest of it. Raises `ValueError` where there is no room, which those rows would have to be made for."""
+        cells = self.cells
+        places = cells[COLUMN["fraction"], 1 : cells[COLUMN["fraction"], 0, 0] + 1].tolist()
+        texts = json_lines([_decode(packed[start:end]) for start, end in places]).split(b",\n  ")
+        joined = b"".join(texts)
+        self.written[at : at + len(joined)] = np.frombuffer(joined, np.uint8)
+        sizes = np.array(list(map(len, texts)), np.int64)
+        found = np.stack((at + np.cumsum(sizes) - sizes, sizes), axis=1)
+        for name in VALUES:
+            of_column = cells[COLUMN[name], 1 : cells[COLUMN[name], 0, 0] + 1]
+            theirs = of_column[:, 1] == FRACTION
+            of_column[theirs] = found[of_column[theirs, 0]]

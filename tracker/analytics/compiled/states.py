@@ -4,24 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracker.analytics.compiled.json_text import MOST_BYTES, MOST_OF_TOKEN
-from tracker.analytics.compiled.lists import put_attributes, put_messages, put_returns, put_truncated
-from tracker.analytics.compiled.members import (
-    FOUND,
-    NO_TIME,
-    TIME,
-    find,
-    find_all,
-    is_stamp,
-    micros,
-    put_pair,
-    put_text,
-    put_time,
-    stamp_attempt,
-    stamp_head,
-    time_of,
-)
-from tracker.analytics.compiled.sheet import (
+from tracker.analytics.compiled.cells import (
     COLUMN,
     DEFINITION,
     FIELDS,
@@ -39,6 +22,23 @@ from tracker.analytics.compiled.sheet import (
     put,
     put_null,
     put_word,
+)
+from tracker.analytics.compiled.json_text import MOST_BYTES, MOST_OF_TOKEN
+from tracker.analytics.compiled.lists import put_attributes, put_messages, put_returns, put_truncated
+from tracker.analytics.compiled.members import (
+    FOUND,
+    NO_TIME,
+    TIME,
+    find,
+    find_all,
+    is_stamp,
+    micros,
+    put_pair,
+    put_text,
+    put_time,
+    stamp_attempt,
+    stamp_head,
+    time_of,
 )
 from tracker.analytics.compiled.tape import (
     ARRAY,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracker.analytics.compiled.sheet import COLUMN, MAX_LEVELS, ODD, WORD_SIZES, WORD_STARTS, Array, kernel
+from tracker.analytics.compiled.cells import COLUMN, MAX_LEVELS, ODD, WORD_SIZES, WORD_STARTS, Array, kernel
 
 NIL, FALSE, TRUE, INTEGER, OTHER, TEXT, ARRAY, MAP = range(8)
 """Kinds; `OTHER` are numbers that Python writes: fractions, and integers from 2**63."""
