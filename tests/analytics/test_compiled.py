@@ -113,10 +113,10 @@ def test_any_log(log: list[Any], rng: Random) -> None:
 
 def test_tasks_that_have_all_they_can(monkeypatch: pytest.MonkeyPatch) -> None:
     """The places for cells are too few at first, and are made more."""
-    monkeypatch.setattr("tracker.analytics.compiled.batches.CHUNK_ROWS", 20)
-    monkeypatch.setattr("tracker.analytics.compiled.batches.CHUNK_BYTES", 1_000)
+    monkeypatch.setattr("tracker.analytics.compiled.sheet.CHUNK_ROWS", 20)
+    monkeypatch.setattr("tracker.analytics.compiled.sheet.CHUNK_BYTES", 1_000)
     fast = same(rows_of(states_of(events_of(crowded_log(Random(1))))))
-    assert fast._sheets[0].cells.shape[1] > 8 * 20
+    assert fast._sheets[0].cells.shape[1] > 8 * 20 + 20
 
 
 @given(values=st.lists(FRACTIONS, min_size=1))

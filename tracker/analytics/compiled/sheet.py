@@ -12,7 +12,7 @@ from tracker.analytics.compiled.json_text import FRACTION
 from tracker.analytics.compiled.states import put_rows
 from tracker.analytics.flat import json_lines
 
-CHUNK_ROWS, CHUNK_BYTES = 2_048, 2_000_000
+CHUNK_ROWS, CHUNK_BYTES = 2_048, 3_000_000
 ROW_BYTES = 1_000_000
 """A greater state goes the other road."""
 _ASIDE = 20
