@@ -15,9 +15,10 @@ from tests.unit.query_store import commit, event, ids
 from tracker.errors import UsageError
 from tracker.model.records import Position
 from tracker.query import Count, Counts, TaskQuery, questions
-from tracker.query.base import parsed
+from tracker.query.base import Snapshot, Stored, parsed
 from tracker.query.fields import FIELDS
 from tracker.query.kin import TreeNode
+from tracker.query.pages import parse_sorters
 from tracker.query.tokens import from_vector
 from tracker.stores.base import Advance, Commit, Counters, StatusStore
 
@@ -65,6 +66,20 @@ async def many(opened: tuple[StatusStore, TaskQuery]) -> TaskQuery:
     log.append(event("gone", "deleted"))
     commit(store, log)
     return tasks
+
+
+@pytest.mark.parametrize("sorters", SORTERS)
+@pytest.mark.parametrize("filters", [None, "state eq COMPLETED", HINTED])
+async def test_what_is_stored_comes_in_the_order_of_the_rows(many, filters, sorters):
+    """The same tasks as ids, revisions and registers, whether SQL says all of the filter or not, and without those that were deleted."""
+
+    def both(snapshot: Snapshot) -> tuple[list[Stored], list[Stored]]:
+        where, order = parsed(filters), parse_sorters(sorters)
+        return list(snapshot.stored(where, order)), [(row.id, row.revision, row.registers) for row in snapshot.rows(where, order)]
+
+    stored, rows = await many.ask(both)
+    assert stored == rows
+    assert len(stored) > 10
 
 
 @pytest.mark.parametrize("sorters", SORTERS)
