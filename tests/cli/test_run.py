@@ -260,6 +260,27 @@ def test_a_thread_that_hangs_for_good_does_not_keep_the_process(folder: Path) ->
     assert subprocess.run([sys.executable, script], cwd=folder, timeout=DEADLINE_S, check=False).returncode == 4
 
 
+def test_a_task_that_swallows_a_cancellation_does_not_hold_up_the_end(folder: Path) -> None:
+    """It is cancelled again, so that the command ends in order."""
+    script = folder / "again.py"
+    script.write_text(
+        "import asyncio\n"
+        "from tracker.cli import stopping\n"
+        "async def swallows():\n"
+        "    try:\n"
+        "        await asyncio.sleep(3600)\n"
+        "    except asyncio.CancelledError:\n"
+        "        await asyncio.sleep(3600)\n"
+        "async def main():\n"
+        "    asyncio.get_running_loop().swallows = asyncio.create_task(swallows())\n"
+        "    await asyncio.sleep(0)\n"
+        "    print('ended')\n"
+        "stopping.run(main())\n"
+    )
+    done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ended\n", "")
+
+
 def test_a_stop_that_hangs_is_told_and_ends(folder: Path) -> None:
     """Something that swallows its cancellation keeps the event loop from its end: after a while the process says where it is, and exits with 4."""
     script = folder / "hangs.py"

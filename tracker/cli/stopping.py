@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from tracker import telemetry
+from tracker import stacks, telemetry
 from tracker.errors import Stuck
 from tracker.telemetry import say
 
@@ -19,6 +19,10 @@ T = TypeVar("T")
 
 HANGS_S = 10.0
 """A stop takes 5 seconds at most where nothing hangs. Ending without it is a crash, which costs nothing that is committed."""
+TELLING_S = 1.0
+LEFT_S, AGAIN_S = 2.0, 0.1
+"""So long what is left of tasks is cancelled, and so often: some swallow a cancellation (aiokafka's, that wait for another task), while asyncio.run asks
+once and then waits for ever."""
 
 
 class Guard:
@@ -39,13 +43,16 @@ class Guard:
         self._dismissed.set()
 
     def _wait(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        from tracker.projector import stacks
-
-        if not self._dismissed.wait(HANGS_S):
-            try:
-                say(telemetry.RUN_HANGS, seconds=HANGS_S, stacks=stacks.of_process(loop))
-            finally:
-                os._exit(Stuck.exit_code)
+        if self._dismissed.wait(HANGS_S):
+            return
+        # Who hangs may hold the log's lock: telling it gets a second.
+        end = threading.Timer(TELLING_S, os._exit, (Stuck.exit_code,))
+        end.daemon = True
+        end.start()
+        try:
+            say(telemetry.RUN_HANGS, seconds=HANGS_S, stacks=stacks.of_process(loop))
+        finally:
+            os._exit(Stuck.exit_code)
 
 
 _guard: ContextVar[Guard | None] = ContextVar("tracker_stop_guard", default=None)
@@ -56,10 +63,22 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     guard = Guard()
     token = _guard.set(guard)
     try:
-        return asyncio.run(main)
+        return asyncio.run(_to_its_end(main))
     finally:
         guard.dismiss()
         _guard.reset(token)
+
+
+async def _to_its_end(main: Coroutine[Any, Any, T]) -> T:
+    loop = asyncio.get_running_loop()
+    try:
+        return await main
+    finally:
+        until = loop.time() + LEFT_S
+        while (left := asyncio.all_tasks() - {asyncio.current_task()}) and loop.time() < until:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=AGAIN_S)
 
 
 @contextlib.contextmanager

@@ -16,8 +16,7 @@ from typing import Any, Self
 
 import msgspec
 
-from tracker import telemetry
-from tracker.projector import stacks
+from tracker import stacks, telemetry
 from tracker.telemetry import say
 
 STUCK_AFTER_S = 60.0
