@@ -77,6 +77,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka s
         """Wait for an assignment. Raises KafkaError where the group can't be joined, and DuplicateInstance."""
         self.check()
         while (found := assignment()) is None:
+            # An epoch also ends without a revocation: the event is of the one before then, and would never let the loop turn.
+            self._assigned.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.25):
                     await self._assigned.wait()
