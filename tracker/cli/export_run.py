@@ -43,7 +43,7 @@ class Wanted:
     out: Path | None
     processes: int | None
     say: Callable[[str], None] = log.info
-    """Told what takes long for a reason."""
+    """Told, in a sentence for people, what will take long before the first row."""
 
 
 def export_tasks(url: str, wanted: Wanted, *, shown: bool) -> list[str]:

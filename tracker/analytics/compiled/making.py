@@ -21,9 +21,9 @@ SENTENCE = "machine code for exports of this size is made, once for this version
 def kept_in() -> str:
     """A folder of the user's, made if need be; empty where none can be written."""
     here = Path(__file__).parent
-    version = hashlib.blake2b(b"".join(file.read_bytes() for file in sorted(here.glob("*.py"))), digest_size=8).hexdigest()
+    sources = hashlib.blake2b(b"".join(file.read_bytes() for file in sorted(here.glob("*.py"))), digest_size=8).hexdigest()
     try:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracker" / f"compiled-{version}"
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracker" / f"compiled-{sources}"
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):  # not writable, or a user without a home
         return ""

@@ -109,7 +109,8 @@ def beginning(data: Array, start: int, size: int) -> int:
     value = 0
     for place in range(_BEGINNING):
         value = (value << 8) | byte_at(data, start + place)
-    return value & _OF_TEXT[min(size, _BEGINNING)]  # type: ignore[no-any-return]
+    own: int = _OF_TEXT[min(size, _BEGINNING)]
+    return value & own
 
 
 @kernel
